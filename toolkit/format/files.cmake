@@ -1,0 +1,12 @@
+set(files
+  checkpoint.cpp
+  checkpoint_index.cpp
+  pickle_machine.cpp
+  safetensors_reader.cpp
+  safetensors_writer.cpp
+  strict_json.cpp
+  tensor_info.cpp
+  torch_pickle.cpp
+  torch_rules.cpp
+  zip.cpp
+)

@@ -1,0 +1,28 @@
+#pragma once
+// Pictures: 8-bit RGB in memory, PNG on disk.
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace ditq {
+
+/// 8-bit RGB, rows top to bottom, [height, width, 3].
+struct Picture {
+  std::int64_t width = 0;
+  std::int64_t height = 0;
+  std::vector<std::uint8_t> pixels;
+};
+
+/// Writes a PNG through a temporary name beside it. `text` becomes tEXt chunks (latin-1 keys, UTF-8 values in iTXt).
+/// Errors: storage, bad_picture (empty, or larger than PNG allows).
+void write_png(const std::string& path,
+               const Picture& picture,
+               const std::map<std::string, std::string>& text = {});
+
+/// Reads a PNG of any colour type and depth as 8-bit RGB; alpha is dropped, as Pillow's convert("RGB") drops it.
+/// Errors: file_not_found, file_unreadable, bad_picture.
+Picture read_png(const std::string& path);
+
+}  // namespace ditq
