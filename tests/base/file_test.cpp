@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "support/paths.h"
@@ -25,6 +27,12 @@ TEST(File, NamesWhatIsMissingOrAFolder) {
   const test::TemporaryFolder folder;
   EXPECT_EQ(open_error(folder / "nowhere"), ErrorCode::file_not_found);
   EXPECT_EQ(open_error(folder.path().string()), ErrorCode::file_unreadable);
+}
+
+TEST(File, DoesNotWaitForAPipe) {
+  const test::TemporaryFolder folder;
+  ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
+  EXPECT_EQ(open_error(folder / "pipe"), ErrorCode::file_unreadable);
 }
 
 TEST(File, ReadsBackWhatItWrote) {

@@ -19,6 +19,7 @@ ExitCode exit_code(ErrorCode code) {
     case ErrorCode::storage:
     case ErrorCode::out_of_memory:
     case ErrorCode::device:
+    case ErrorCode::output_busy:
       return ExitCode::resources;
     case ErrorCode::interrupted:
       return ExitCode::interrupted;
@@ -78,6 +79,7 @@ std::string_view name(ErrorCode code) {
     DITQ_NAME(wrong_quant_method);
     DITQ_NAME(output_exists);
     DITQ_NAME(output_overlaps);
+    DITQ_NAME(output_busy);
     DITQ_NAME(bad_tokenizer);
     DITQ_NAME(bad_text);
     DITQ_NAME(bad_picture);

@@ -71,6 +71,7 @@ enum class ErrorCode {
   wrong_quant_method,  ///< quant_method or quant_algo is not what this converter reads
   output_exists,       ///< the output is there and --overwrite was not given
   output_overlaps,     ///< the output lies inside an input, or an input inside the output
+  output_busy,         ///< another run is writing the same output
   // text
   bad_tokenizer,  ///< tokenizer files that contradict each other or are not usable
   bad_text,       ///< text that is not UTF-8

@@ -1,1 +1,10 @@
-set(files)
+set(files
+  check_tensors.cpp
+  detect.cpp
+  flux1.cpp
+  flux2.cpp
+  hunyuan_video.cpp
+  ltx2.cpp
+  qwen_image.cpp
+  registry.cpp
+  wan.cpp)

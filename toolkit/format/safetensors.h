@@ -1,6 +1,7 @@
 #pragma once
-// The safetensors container (format: docs/formats/safetensors.md). The reader validates everything before it hands out
-// a byte range; the writer lays tensors out as the upstream writer does, so that data sections are equal byte for byte.
+// The safetensors container (format: docs/formats/safetensors.md). The reader validates everything
+// before it hands out a byte range; the writer lays tensors out as the upstream writer does, so
+// that data sections are equal byte for byte.
 
 #include <cstdint>
 #include <map>
@@ -13,13 +14,15 @@
 
 namespace ditq {
 
-/// Limits of the reader. The header's is upstream's; the others are far above what checkpoints have.
+/// Limits of the reader. The header's is upstream's; the others are far above what checkpoints
+/// have.
 inline constexpr std::uint64_t kMaxSafetensorsHeader = 100'000'000;  ///< bytes of header text
 inline constexpr std::size_t kMaxSafetensorsTensors = 1'000'000;     ///< header entries
 inline constexpr std::size_t kMaxTensorName = 4096;                  ///< bytes of a name
-inline constexpr std::size_t kMaxRank = 64;                          ///< dimensions, as many as torch has
+inline constexpr std::size_t kMaxRank = 64;  ///< dimensions, as many as torch has
 
-/// One validated file. Tensors are in header order. Opening reads the header only, never tensor data.
+/// One validated file. Tensors are in header order. Opening reads the header only, never tensor
+/// data.
 /// Source: safetensors safetensors/src/tensor.rs @ 24b0b28.
 struct SafetensorsFile {
   std::string path;
@@ -27,11 +30,13 @@ struct SafetensorsFile {
       metadata;  ///< __metadata__, without order: upstream has none either
   std::vector<TensorInfo> tensors;
 
-  /// Errors: header_too_small, header_too_large, header_syntax, duplicate_tensor, unknown_dtype, bad_shape,
-  /// bad_offsets (a range that does not fit its shape, an overlap, a hole, or a file that is not fully covered).
+  /// Errors: header_too_small, header_too_large, header_syntax, duplicate_tensor, unknown_dtype,
+  /// bad_shape, bad_offsets (a range that does not fit its shape, an overlap, a hole, or a file
+  /// that is not fully covered).
   static SafetensorsFile open(const std::string& path);
 
-  /// The tensor of that name, or nullptr. Looks at one name after the other: for many look-ups use Checkpoint.
+  /// The tensor of that name, or nullptr. Looks at one name after the other: for many look-ups use
+  /// Checkpoint.
   const TensorInfo* find(const std::string& name) const;
 };
 
@@ -43,13 +48,14 @@ struct TensorToWrite {
   std::uint64_t size = 0;  ///< bytes, as dtype and shape give them; the writer fills it in
 };
 
-/// Writes one file. Layout as upstream: wider types first (Dtype in descending order), then by name; header padded with
-/// spaces to 8 bytes. The file's mode follows the umask. After an error the file is incomplete: its owner removes it.
+/// Writes one file. Layout as upstream: wider types first (Dtype in descending order), then by
+/// name; header padded with spaces to 8 bytes. The file's mode follows the umask. After an error
+/// the file is incomplete: its owner removes it.
 class SafetensorsWriter {
  public:
   /// Fixes the layout and writes the header; without metadata there is no __metadata__ entry.
-  /// Errors: storage, duplicate_tensor, bad_shape, header_syntax (a name or value that is not UTF-8),
-  /// header_too_large.
+  /// Errors: storage, duplicate_tensor, bad_shape, header_syntax (a name or value that is not
+  /// UTF-8), header_too_large.
   SafetensorsWriter(const std::string& path,
                     std::vector<TensorToWrite> tensors,
                     const std::map<std::string, std::string>& metadata);
@@ -59,7 +65,8 @@ class SafetensorsWriter {
 
   /// In the order in which the data must be written.
   const std::vector<TensorToWrite>& order() const { return tensors_; }
-  /// The next tensor's bytes, whole or in pieces; sizes must add up to what was announced. Errors: storage.
+  /// The next tensor's bytes, whole or in pieces; sizes must add up to what was announced. Errors:
+  /// storage.
   void write(Bytes bytes);
   /// The same, taken from a tensor on disk. Errors: storage, file_changed.
   void copy(const TensorInfo& source);

@@ -21,17 +21,19 @@ constexpr std::uint64_t kLengthBytes = 8;
 constexpr std::string_view kMetadataKey = "__metadata__";
 
 /// What a file probably is that is no safetensors file, as advice.
-std::string guess_other_format(std::string_view head) {
+std::string guess_other_format(const InputFile& file) {
+  std::string head(static_cast<std::size_t>(std::min<std::uint64_t>(file.size(), 32)), '\0');
+  file.read(0, std::as_writable_bytes(std::span(head)));
   if (head.starts_with("PK\x03\x04")) {
     return "It looks like a zip archive, perhaps written by torch.save: save it as safetensors";
   }
-  if (head.starts_with("GGUF")) return "It looks like a GGUF file";
-  if (head.starts_with("version https://git-lfs")) {
-    return "It is a Git LFS pointer: fetch the file itself (git lfs pull)";
-  }
-  if (head.starts_with("{")) return "It begins like JSON";
   if (head.starts_with("\x80\x02") || head.starts_with("\x80\x04")) {
     return "It looks like a pickle: save it as safetensors";
+  }
+  if (head.starts_with("GGUF")) return "It looks like a GGUF file";
+  if (head.starts_with("{")) return "It begins like JSON";
+  if (head.starts_with("version https://git-lfs")) {
+    return "It is a Git LFS pointer: fetch the file itself (git lfs pull)";
   }
   return {};
 }
@@ -48,24 +50,21 @@ simdjson::padded_string read_header(const InputFile& file) {
   }
   file.read(0, field);
   const auto length = std::bit_cast<std::uint64_t>(field);
-  const std::string advice =
-      guess_other_format({reinterpret_cast<const char*>(field.data()), field.size()});
 
   if (length > file.size() - kLengthBytes) {
-    throw Error(ErrorCode::header_too_large,
-                "safetensors: the header is longer than the file",
+    const std::string advice = guess_other_format(file);
+    throw Error(ErrorCode::header_too_large, "safetensors: the header is longer than the file",
                 {.path = file.path(),
                  .expected = fmt::format("at most {} bytes", file.size() - kLengthBytes),
                  .found = fmt::format("{} bytes", length),
                  .advice = advice.empty() ? "The file may be cut short" : advice});
   }
   if (length > kMaxSafetensorsHeader) {
-    throw Error(ErrorCode::header_too_large,
-                "safetensors: the header exceeds the format's limit",
+    throw Error(ErrorCode::header_too_large, "safetensors: the header exceeds the format's limit",
                 {.path = file.path(),
                  .expected = fmt::format("at most {} bytes", kMaxSafetensorsHeader),
                  .found = fmt::format("{} bytes", length),
-                 .advice = advice});
+                 .advice = guess_other_format(file)});
   }
   simdjson::padded_string text(length);
   if (text.data() == nullptr) {
@@ -89,8 +88,7 @@ class HeaderReader {
     for (const auto [key, value] : root) {
       keys.push_back(key);
       if (keys.size() > kMaxSafetensorsTensors) {
-        fail(ErrorCode::header_syntax,
-             "too many tensors",
+        fail(ErrorCode::header_syntax, "too many tensors",
              {.expected = fmt::format("at most {}", kMaxSafetensorsTensors)});
       }
       if (key == kMetadataKey) {
@@ -100,9 +98,8 @@ class HeaderReader {
       }
     }
     if (const auto twice = repeated_key(std::move(keys)); twice.found) {
-      fail(ErrorCode::duplicate_tensor,
-           "the header has this name twice",
-           {.tensor = twice.key});
+      if (twice.key == kMetadataKey) fail(ErrorCode::header_syntax, "two __metadata__ entries", {});
+      fail(ErrorCode::duplicate_tensor, "the header has this name twice", {.tensor = twice.key});
     }
     check_tiling();
     return std::move(out_);
@@ -117,29 +114,24 @@ class HeaderReader {
   void read_metadata(simdjson::dom::element value) {
     simdjson::dom::object object;
     if (value.get(object) != simdjson::SUCCESS) {
-      fail(ErrorCode::header_syntax,
-           "__metadata__ is not usable",
+      fail(ErrorCode::header_syntax, "__metadata__ is not usable",
            {.expected = "an object of strings", .found = std::string(kind_of(value))});
     }
     for (const auto [key, member] : object) {
       std::string_view text;
       if (member.get(text) != simdjson::SUCCESS) {
-        fail(ErrorCode::header_syntax,
-             fmt::format("__metadata__ value of '{}' is not usable", key),
+        fail(ErrorCode::header_syntax, fmt::format("__metadata__ value of '{}' is not usable", key),
              {.expected = "a string", .found = std::string(kind_of(member))});
       }
       if (!out_.metadata.emplace(key, text).second) {
-        fail(ErrorCode::header_syntax,
-             fmt::format("__metadata__ has the key '{}' twice", key),
-             {});
+        fail(ErrorCode::header_syntax, fmt::format("__metadata__ has the key '{}' twice", key), {});
       }
     }
   }
 
   void read_tensor(std::string name, simdjson::dom::element value) {
     if (name.size() > kMaxTensorName) {
-      fail(ErrorCode::header_syntax,
-           "a tensor's name is too long",
+      fail(ErrorCode::header_syntax, "a tensor's name is too long",
            {.tensor = name.substr(0, 64) + "…",
             .expected = fmt::format("at most {} bytes", kMaxTensorName),
             .found = fmt::format("{} bytes", name.size())});
@@ -167,8 +159,7 @@ class HeaderReader {
   Entry members_of(simdjson::dom::element value) const {
     simdjson::dom::object object;
     if (value.get(object) != simdjson::SUCCESS) {
-      fail(ErrorCode::header_syntax,
-           "a header entry is not usable",
+      fail(ErrorCode::header_syntax, "a header entry is not usable",
            {.tensor = name_,
             .expected = "an object with dtype, shape and data_offsets",
             .found = std::string(kind_of(value))});
@@ -183,14 +174,12 @@ class HeaderReader {
     }
     for (const std::string_view required : {"dtype", "shape", "data_offsets"}) {
       if (std::find(keys.begin(), keys.end(), required) == keys.end()) {
-        fail(ErrorCode::header_syntax,
-             fmt::format("a header entry has no {}", required),
+        fail(ErrorCode::header_syntax, fmt::format("a header entry has no {}", required),
              {.tensor = name_});
       }
     }
     if (const auto twice = repeated_key(std::move(keys)); twice.found) {
-      fail(ErrorCode::header_syntax,
-           fmt::format("a header entry has '{}' twice", twice.key),
+      fail(ErrorCode::header_syntax, fmt::format("a header entry has '{}' twice", twice.key),
            {.tensor = name_});
     }
     return entry;
@@ -199,14 +188,12 @@ class HeaderReader {
   Dtype read_dtype(simdjson::dom::element value) const {
     std::string_view spelling;
     if (value.get(spelling) != simdjson::SUCCESS) {
-      fail(ErrorCode::header_syntax,
-           "dtype is not usable",
+      fail(ErrorCode::header_syntax, "dtype is not usable",
            {.tensor = name_, .expected = "a string", .found = std::string(kind_of(value))});
     }
     const auto dtype = parse_dtype(spelling);
     if (!dtype) {
-      fail(ErrorCode::unknown_dtype,
-           "unknown dtype",
+      fail(ErrorCode::unknown_dtype, "unknown dtype",
            {.tensor = name_,
             .expected = "a safetensors dtype such as BF16 or F8_E4M3",
             .found = fmt::format("'{}'", spelling)});
@@ -217,8 +204,7 @@ class HeaderReader {
   Shape read_shape(simdjson::dom::element value) const {
     simdjson::dom::array extents;
     if (value.get(extents) != simdjson::SUCCESS) {
-      fail(ErrorCode::header_syntax,
-           "shape is not usable",
+      fail(ErrorCode::header_syntax, "shape is not usable",
            {.tensor = name_,
             .expected = "an array of integers",
             .found = std::string(kind_of(value))});
@@ -227,15 +213,13 @@ class HeaderReader {
     for (const simdjson::dom::element extent : extents) {
       std::int64_t count = 0;
       if (extent.get(count) != simdjson::SUCCESS || count < 0) {
-        fail(ErrorCode::bad_shape,
-             "an extent is not usable",
+        fail(ErrorCode::bad_shape, "an extent is not usable",
              {.tensor = name_,
               .expected = "an integer from 0 to 9223372036854775807",
               .found = simdjson::minify(extent)});
       }
       if (shape.size() == kMaxRank) {
-        fail(ErrorCode::bad_shape,
-             "the shape has too many dimensions",
+        fail(ErrorCode::bad_shape, "the shape has too many dimensions",
              {.tensor = name_,
               .expected = fmt::format("at most {}", kMaxRank),
               .found = fmt::format("{}", extents.size())});
@@ -253,8 +237,7 @@ class HeaderReader {
       good = pair.at(i).get(range[i]) == simdjson::SUCCESS;
     }
     if (!good) {
-      fail(ErrorCode::header_syntax,
-           "data_offsets are not usable",
+      fail(ErrorCode::header_syntax, "data_offsets are not usable",
            {.tensor = name_,
             .expected = "two integers that are not negative",
             .found = simdjson::minify(value)});
@@ -274,19 +257,15 @@ class HeaderReader {
   void check_size(const TensorInfo& info, std::uint64_t begin, std::uint64_t end) const {
     const auto needed = byte_size(info.dtype, info.shape);
     if (!needed) {
-      fail(ErrorCode::bad_shape,
-           "dtype and shape give no usable size",
+      fail(ErrorCode::bad_shape, "dtype and shape give no usable size",
            {.tensor = name_,
             .expected = "a whole number of bytes below 2^64",
             .found = fmt::format("{} of shape {}", ditq::name(info.dtype), to_string(info.shape))});
     }
     if (*needed != info.size) {
-      fail(ErrorCode::bad_offsets,
-           "data_offsets do not fit the shape",
+      fail(ErrorCode::bad_offsets, "data_offsets do not fit the shape",
            {.tensor = name_,
-            .expected = fmt::format("{} bytes for {} of shape {}",
-                                    *needed,
-                                    ditq::name(info.dtype),
+            .expected = fmt::format("{} bytes for {} of shape {}", *needed, ditq::name(info.dtype),
                                     to_string(info.shape)),
             .found = fmt::format("{} bytes at [{}, {})", info.size, begin, end)});
     }
@@ -308,8 +287,7 @@ class HeaderReader {
       previous = tensor;
     }
     if (covered != file_->size()) {
-      fail(ErrorCode::bad_offsets,
-           "bytes after the last tensor belong to none",
+      fail(ErrorCode::bad_offsets, "bytes after the last tensor belong to none",
            {.expected = fmt::format("{} bytes of data", covered - data_begin_),
             .found = fmt::format("{} bytes", data_size_)});
     }
@@ -340,8 +318,7 @@ SafetensorsFile SafetensorsFile::open(const std::string& path) {
   auto file = InputFile::open(path);
   const simdjson::padded_string header = read_header(*file);
   if (header.size() == 0 || *header.data() != '{') {
-    throw Error(ErrorCode::header_syntax,
-                "safetensors: the header does not begin with '{'",
+    throw Error(ErrorCode::header_syntax, "safetensors: the header does not begin with '{'",
                 {.path = path,
                  .expected = "a JSON object",
                  .found = header.size() == 0 ? "an empty header" : "another byte"});
@@ -353,9 +330,8 @@ SafetensorsFile SafetensorsFile::open(const std::string& path) {
 }
 
 const TensorInfo* SafetensorsFile::find(const std::string& name) const {
-  const auto found = std::find_if(tensors.begin(), tensors.end(), [&](const TensorInfo& tensor) {
-    return tensor.name == name;
-  });
+  const auto found = std::find_if(tensors.begin(), tensors.end(),
+                                  [&](const TensorInfo& tensor) { return tensor.name == name; });
   return found == tensors.end() ? nullptr : &*found;
 }
 

@@ -16,18 +16,33 @@ namespace {
 
 constexpr std::size_t kAlignment = 8;
 
-/// A JSON string as serde_json writes it: UTF-8 as it is, escapes only where JSON demands them, \u in lower case.
+/// A JSON string as serde_json writes it: UTF-8 as it is, escapes only where JSON demands them, \u
+/// in lower case.
 void append_string(std::string& out, std::string_view text) {
   out.push_back('"');
   for (const char c : text) {
     switch (c) {
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      case '\b': out += "\\b"; break;
-      case '\f': out += "\\f"; break;
-      case '\n': out += "\\n"; break;
-      case '\r': out += "\\r"; break;
-      case '\t': out += "\\t"; break;
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\b':
+        out += "\\b";
+        break;
+      case '\f':
+        out += "\\f";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
       default:
         if (static_cast<unsigned char>(c) < 0x20) {
           fmt::format_to(std::back_inserter(out), "\\u{:04x}", static_cast<unsigned>(c));
@@ -41,8 +56,7 @@ void append_string(std::string& out, std::string_view text) {
 
 void check_utf8(std::string_view text, std::string_view what, const std::string& path) {
   if (simdjson::validate_utf8(text.data(), text.size())) return;
-  throw Error(ErrorCode::header_syntax,
-              fmt::format("safetensors: {} cannot be written", what),
+  throw Error(ErrorCode::header_syntax, fmt::format("safetensors: {} cannot be written", what),
               {.path = path, .expected = "UTF-8", .found = "other bytes"});
 }
 
@@ -67,10 +81,7 @@ void append_tensor(std::string& out, const TensorToWrite& tensor, std::uint64_t 
   append_string(out, tensor.name);
   fmt::format_to(std::back_inserter(out),
                  ":{{\"dtype\":\"{}\",\"shape\":[{}],\"data_offsets\":[{},{}]}}",
-                 name(tensor.dtype),
-                 fmt::join(tensor.shape, ","),
-                 offset,
-                 offset + tensor.size);
+                 name(tensor.dtype), fmt::join(tensor.shape, ","), offset, offset + tensor.size);
 }
 
 /// Sets sizes and brings the tensors into upstream's order. Returns the bytes of all.
@@ -81,13 +92,12 @@ std::uint64_t lay_out(std::vector<TensorToWrite>& tensors, const std::string& pa
     const auto size = byte_size(tensor.dtype, tensor.shape);
     const auto sum = size ? checked_add(total, *size) : std::nullopt;
     if (!sum) {
-      throw Error(ErrorCode::bad_shape,
-                  "safetensors: a tensor's size cannot be written",
-                  {.path = path,
-                   .tensor = tensor.name,
-                   .expected = "a whole number of bytes, all together below 2^64",
-                   .found = fmt::format(
-                       "{} of shape {}", name(tensor.dtype), to_string(tensor.shape))});
+      throw Error(
+          ErrorCode::bad_shape, "safetensors: a tensor's size cannot be written",
+          {.path = path,
+           .tensor = tensor.name,
+           .expected = "a whole number of bytes, all together below 2^64",
+           .found = fmt::format("{} of shape {}", name(tensor.dtype), to_string(tensor.shape))});
     }
     tensor.size = *size;
     total = *sum;
@@ -105,14 +115,26 @@ void check_names(const std::vector<TensorToWrite>& tensors, const std::string& p
   std::sort(names.begin(), names.end());
   const auto twice = std::adjacent_find(names.begin(), names.end());
   if (twice == names.end()) return;
-  throw Error(ErrorCode::duplicate_tensor,
-              "safetensors: this name cannot be written twice",
+  throw Error(ErrorCode::duplicate_tensor, "safetensors: this name cannot be written twice",
               {.path = path, .tensor = std::string(*twice)});
+}
+
+void check_header_size(std::uint64_t size, const std::string& path) {
+  if (size <= kMaxSafetensorsHeader) return;
+  throw Error(ErrorCode::header_too_large,
+              "safetensors: the header would exceed the format's limit",
+              {.path = path,
+               .expected = fmt::format("at most {} bytes", kMaxSafetensorsHeader),
+               .found = fmt::format("{} bytes", size)});
 }
 
 std::string header_of(const std::vector<TensorToWrite>& tensors,
                       const std::map<std::string, std::string>& metadata,
                       const std::string& path) {
+  std::uint64_t least = 0;
+  for (const auto& [key, value] : metadata) least += key.size() + value.size();
+  check_header_size(least, path);  // before the memory for it is taken
+
   std::string text = "{";
   if (!metadata.empty()) append_metadata(text, metadata, path);
   std::uint64_t offset = 0;
@@ -123,13 +145,7 @@ std::string header_of(const std::vector<TensorToWrite>& tensors,
   }
   text.push_back('}');
   text.resize((text.size() + kAlignment - 1) / kAlignment * kAlignment, ' ');
-  if (text.size() > kMaxSafetensorsHeader) {
-    throw Error(ErrorCode::header_too_large,
-                "safetensors: the header would exceed the format's limit",
-                {.path = path,
-                 .expected = fmt::format("at most {} bytes", kMaxSafetensorsHeader),
-                 .found = fmt::format("{} bytes", text.size())});
-  }
+  check_header_size(text.size(), path);
   return text;
 }
 

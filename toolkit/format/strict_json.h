@@ -1,12 +1,12 @@
 #pragma once
-// JSON that a machine wrote and that may be large: safetensors headers and shard indexes. Parsed strictly (RFC 8259,
-// UTF-8 checked); repeated keys stay visible, so that they can be refused.
-
-#include <simdjson.h>
+// JSON that a machine wrote and that may be large: safetensors headers and shard indexes. Parsed
+// strictly (RFC 8259, UTF-8 checked); repeated keys stay visible, so that they can be refused.
 
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include <simdjson.h>
 
 #include "base/error.h"
 
@@ -16,8 +16,8 @@ namespace ditq {
 inline constexpr std::size_t kMaxHeaderDepth = 16;
 
 /// Parses `text`, which must outlive the call only; the result lives as long as `parser`.
-/// Errors: `code` for anything that is not JSON, json_too_deep, out_of_memory. `what` opens the sentence, such as
-/// "safetensors".
+/// Errors: `code` for anything that is not JSON, json_too_deep, out_of_memory. `what` opens the
+/// sentence, such as "safetensors".
 simdjson::dom::element parse_strict(simdjson::dom::parser& parser,
                                     const simdjson::padded_string& text,
                                     ErrorCode code,

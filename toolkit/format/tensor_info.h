@@ -1,5 +1,6 @@
 #pragma once
-// A tensor on disk: name, dtype, shape and the byte range that holds it. A typed byte range until somebody needs it.
+// A tensor on disk: name, dtype, shape and the byte range that holds it. A typed byte range until
+// somebody needs it.
 
 #include <cstdint>
 #include <memory>
@@ -18,11 +19,12 @@ using Shape = std::vector<std::int64_t>;
 /// "[3072, 64]", or "[]" for a scalar.
 std::string to_string(const Shape& shape);
 
-/// Bytes that dtype and shape take; nothing when the product does not fit 64 bits, an extent is negative, or elements
-/// of less than a byte do not fill whole bytes.
+/// Bytes that dtype and shape take; nothing when the product does not fit 64 bits, an extent is
+/// negative, or elements of less than a byte do not fill whole bytes.
 std::optional<std::uint64_t> byte_size(Dtype dtype, const Shape& shape);
 
-/// Where a tensor lies. Readers hand it out only after its range was checked against shape and file.
+/// Where a tensor lies. Readers hand it out only after its range was checked against shape and
+/// file.
 struct TensorInfo {
   std::string name;
   Dtype dtype = Dtype::u8;

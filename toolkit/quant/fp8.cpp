@@ -21,7 +21,8 @@ constexpr float small_float(unsigned code, unsigned mantissa_bits, int bias) {
   const unsigned mantissa = code & ((1U << mantissa_bits) - 1U);
   const unsigned exponent = (code & 0x7fU) >> mantissa_bits;
   const unsigned significand = exponent == 0 ? mantissa : mantissa + (1U << mantissa_bits);
-  const int power = static_cast<int>(exponent == 0 ? 1U : exponent) - bias - static_cast<int>(mantissa_bits);
+  const int power =
+      static_cast<int>(exponent == 0 ? 1U : exponent) - bias - static_cast<int>(mantissa_bits);
   float value = static_cast<float>(significand);
   for (int i = 0; i < power; ++i) value *= 2.0f;
   for (int i = 0; i > power; --i) value *= 0.5f;
@@ -91,16 +92,26 @@ std::size_t run(const fp8::Kernel (&by_dtype)[3],
 
 }  // namespace
 
-std::uint8_t encode_e4m3(float value) { return fp8::encode_e4m3_bits(value); }
+std::uint8_t encode_e4m3(float value) {
+  return fp8::encode_e4m3_bits(value);
+}
 
 std::uint8_t encode_e4m3_saturating(float value) {
   return fp8::encode_e4m3_bits(fp8::clamp_to_e4m3(value));
 }
 
-float decode_e4m3(std::uint8_t code) { return kE4m3Values[code]; }
-float decode_e5m2(std::uint8_t code) { return kE5m2Values[code]; }
-const std::array<float, 256>& e4m3_values() { return kE4m3Values; }
-const std::array<float, 256>& e5m2_values() { return kE5m2Values; }
+float decode_e4m3(std::uint8_t code) {
+  return kE4m3Values[code];
+}
+float decode_e5m2(std::uint8_t code) {
+  return kE5m2Values[code];
+}
+const std::array<float, 256>& e4m3_values() {
+  return kE4m3Values;
+}
+const std::array<float, 256>& e5m2_values() {
+  return kE5m2Values;
+}
 
 std::uint8_t encode_e5m2(float value) {
   const std::uint32_t all = std::bit_cast<std::uint32_t>(value);
@@ -108,7 +119,8 @@ std::uint8_t encode_e5m2(float value) {
   const std::uint32_t magnitude = all & 0x7fffffffU;
   if (magnitude > 0x7f800000U) return static_cast<std::uint8_t>(sign | 0x7fU);
   if (magnitude >= 0x47800000U) return static_cast<std::uint8_t>(sign | 0x7cU);  // 2^16
-  if (magnitude < 0x38800000U) {  // below 2^-14: the unit in the last place of 2^7 is the subnormal step 2^-16
+  if (magnitude <
+      0x38800000U) {  // below 2^-14: the unit in the last place of 2^7 is the subnormal step 2^-16
     const float shifted = std::bit_cast<float>(magnitude) + 0x1p7f;
     return static_cast<std::uint8_t>(sign | (std::bit_cast<std::uint32_t>(shifted) - 0x43000000U));
   }
@@ -130,9 +142,8 @@ std::size_t quantize_e4m3_saturating(Dtype dtype,
 void dequantize_e4m3(std::span<const std::uint8_t> codes, float scale, std::span<float> values) {
   DITQ_ASSERT(codes.size() == values.size());
   std::array<float, 256> table;
-  std::transform(kE4m3Values.begin(), kE4m3Values.end(), table.begin(), [scale](float value) {
-    return value * scale;
-  });
+  std::transform(kE4m3Values.begin(), kE4m3Values.end(), table.begin(),
+                 [scale](float value) { return value * scale; });
   for (std::size_t i = 0; i < codes.size(); ++i) values[i] = table[codes[i]];
 }
 

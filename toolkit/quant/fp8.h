@@ -21,7 +21,7 @@ inline constexpr float kE4m3Max = 448.0f;
 /// (0x7f, with the sign bit kept). What a PyTorch cast to float8_e4m3fn gives.
 std::uint8_t encode_e4m3(float value);
 
-/// The same after clamping to +-448; NaN stays NaN with its sign. What run-time activations get.
+/// The same after clamping to +-448; NaN becomes 0x7f. What run-time activations get, and CUDA's conversion.
 std::uint8_t encode_e4m3_saturating(float value);
 
 /// The value of an E4M3 code.

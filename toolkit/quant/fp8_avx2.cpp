@@ -1,6 +1,5 @@
 // Block quantizers for machines with AVX2; compiled with its flag, called only where it is there (see files.cmake).
 
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -15,5 +14,7 @@ namespace {
 
 }  // namespace
 
-ditq::fp8::Kernels ditq::fp8::avx2_kernels() { return make_kernels("avx2"); }
+ditq::fp8::Kernels ditq::fp8::avx2_kernels() {
+  return make_kernels("avx2");
+}
 #endif

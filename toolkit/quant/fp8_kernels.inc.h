@@ -7,7 +7,7 @@ using ditq::fp8::Kernels;
 // One element of the source as float.
 struct FromF32 {
   using Bits = std::uint32_t;
-  static float value(Bits bits) { return std::bit_cast<float>(bits); }
+  static float value(Bits bits) { return __builtin_bit_cast(float, bits); }
 };
 struct FromBf16 {
   using Bits = std::uint16_t;
@@ -43,7 +43,8 @@ std::size_t quantize(const void* source, float factor, std::uint8_t* codes, std:
     }
     std::memcpy(codes + begin, out, size);
     std::uint8_t any = 0;
-    for (std::size_t i = 0; i < kBlock; ++i) any |= static_cast<std::uint8_t>((out[i] & 0x7fU) == 0x7fU);
+    for (std::size_t i = 0; i < kBlock; ++i)
+      any |= static_cast<std::uint8_t>((out[i] & 0x7fU) == 0x7fU);
     if (any == 0) continue;
     for (std::size_t i = 0; i < size; ++i) nans += (out[i] & 0x7fU) == 0x7fU ? 1 : 0;
   }
@@ -52,8 +53,8 @@ std::size_t quantize(const void* source, float factor, std::uint8_t* codes, std:
 
 Kernels make_kernels(std::string_view instruction_set) {
   return {.instruction_set = instruction_set,
-          .divide = {&quantize<FromF32, Divide>, &quantize<FromBf16, Divide>, &quantize<FromF16, Divide>},
-          .clamp = {&quantize<FromF32, MultiplyAndClamp>,
-                    &quantize<FromBf16, MultiplyAndClamp>,
+          .divide = {&quantize<FromF32, Divide>, &quantize<FromBf16, Divide>,
+                     &quantize<FromF16, Divide>},
+          .clamp = {&quantize<FromF32, MultiplyAndClamp>, &quantize<FromBf16, MultiplyAndClamp>,
                     &quantize<FromF16, MultiplyAndClamp>}};
 }

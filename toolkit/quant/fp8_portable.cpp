@@ -1,6 +1,5 @@
 // Block quantizers for any machine.
 
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -14,4 +13,6 @@ namespace {
 
 }  // namespace
 
-ditq::fp8::Kernels ditq::fp8::portable_kernels() { return make_kernels("portable"); }
+ditq::fp8::Kernels ditq::fp8::portable_kernels() {
+  return make_kernels("portable");
+}

@@ -1,0 +1,245 @@
+// ditq compare: SGLang's trajectory similarity tool, plus bars that may be missed, plus a form on saved files.
+
+#include <algorithm>
+#include <functional>
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/regex.h"
+#include "commands.h"
+#include "engine_loader.h"
+#include "flags.h"
+#include "generate_flags.h"
+#include "model_path.h"
+#include "sglang_flags.h"
+#include "terminal.h"
+
+namespace ditq {
+namespace {
+
+constexpr const char* kExamples =
+    "Examples\n"
+    "  ditq compare --model-path models/tiny-flux --candidate-component-path transformer=out/fp8 "
+    "\\\n"
+    "    --prompt \"a large red circle on a navy background\" --width 256 --height 256 \\\n"
+    "    --num-inference-steps 8 --guidance-scale 3.5 --require 'cosine>=0.99,psnr>=28'\n"
+    "  ditq compare --reference bf16.safetensors --candidate fp8.safetensors --require "
+    "'cosine>=0.99'\n\n";
+
+/// One side's flags, as typed.
+struct SideFlags {
+  std::string weights_path;             ///< --reference-transformer-path
+  std::vector<std::string> components;  ///< --reference-component-path component=path
+};
+
+struct CompareFlags {
+  SideFlags reference;
+  SideFlags candidate;
+  std::string report;
+  std::string fp4_backend;  ///< of either side
+};
+
+[[noreturn]] void refuse(const std::string& sentence, const std::string& found = "") {
+  throw Error(ErrorCode::usage, sentence, {.found = found, .advice = "See 'ditq compare --help'"});
+}
+
+void declare_files(Flags& flags, CompareRequest& request) {
+  flags.group("Form 1: two saved results (no model is loaded)");
+  flags
+      .add("reference", request.reference_file, "FILE",
+           "A trajectory (.safetensors) or a picture (.png)")
+      .path();
+  flags.add("candidate", request.candidate_file, "FILE", "The one to be measured against it")
+      .path();
+}
+
+void declare_sides(Flags& flags, CompareFlags& sides) {
+  flags.group("Form 2: two checkpoints, run one after the other");
+  const auto declare = [&](const std::string& side, SideFlags& target) {
+    flags.add(side + "-component-path", target.components, "NAME=DIR",
+              fmt::format("The {}'s component, such as transformer=DIR; may be repeated", side));
+    flags
+        .add(side + "-transformer-path", target.weights_path, "PATH",
+             fmt::format("The {}'s transformer weights; its config stays the base's", side))
+        .path();
+  };
+  declare("reference", sides.reference);
+  declare("candidate", sides.candidate);
+}
+
+void declare_measure(Flags& flags, CompareRequest& request, CompareFlags& more) {
+  flags.group("What to measure and write");
+  flags.add("require", request.require, "BARS",
+            "Exit with 1 when missed: metric op number, separated by commas. cosine, mae, rmse: "
+            "the worst step; "
+            "last.cosine …: the last; psnr, ssim: the worst frame");
+  flags.add("trajectory-step-index", request.trajectory_step_index, "N",
+            "Step that the short result shows (-1: the last)");
+  flags.add("warmup-runs", request.warmup_runs, "N", "Runs before those that are measured (0)")
+      .at_least(0);
+  flags.add("measure-runs", request.measure_runs, "N", "Measured runs of each side (1)")
+      .at_least(1);
+  flags
+      .add("output-json", request.output_json, "FILE", "Write the whole report, with SGLang's keys")
+      .path();
+  flags.add("save-output-dir", request.save_output_dir, "DIR", "Keep both sides' pictures here")
+      .path();
+  flags.add("report", more.report, "FILE", "A report to look at").hidden();
+  for (const char* side : {"reference", "candidate"}) {
+    flags.add(std::string(side) + "-fp4-gemm-backend", more.fp4_backend, "NAME", "An NVFP4 kernel")
+        .hidden();
+  }
+}
+
+/// "component=path" pairs, and --reference-vae-path and the like.
+void add_components(const std::string& side,
+                    const SideFlags& flags,
+                    std::map<std::string, std::string>& shared,
+                    PipelineSources& sources) {
+  const std::string prefix = side + "_";
+  for (auto entry = shared.begin(); entry != shared.end();) {
+    const bool ours = entry->first.starts_with(prefix);
+    if (ours) sources.components[entry->first.substr(prefix.size())] = entry->second;
+    entry = ours ? shared.erase(entry) : std::next(entry);
+  }
+  for (const std::string& entry : flags.components) {
+    const std::size_t equals = entry.find('=');
+    if (equals == std::string::npos || equals == 0 || equals + 1 == entry.size()) {
+      refuse("--" + side + "-component-path takes component=path", "'" + entry + "'");
+    }
+    std::string component = entry.substr(0, equals);
+    std::replace(component.begin(), component.end(), '-', '_');
+    sources.components[component] = expand_user(entry.substr(equals + 1));
+  }
+  if (!flags.weights_path.empty()) sources.transformer_weights_path = flags.weights_path;
+}
+
+/// The shared sources under one side's own.
+PipelineSources merged(PipelineSources base, const PipelineSources& side) {
+  for (const auto& [component, path] : side.components) base.components[component] = path;
+  if (!side.transformer_weights_path.empty()) {
+    base.transformer_weights_path = side.transformer_weights_path;
+  }
+  return base;
+}
+
+/// What SGLang's tool passes to its generator, for the report. Source: SGLang bridge reference 6.
+Json server_kwargs(const PipelineSources& sources) {
+  Json out = {{"model_path", sources.model_path},
+              {"model_id", sources.model_id.empty() ? Json(nullptr) : Json(sources.model_id)},
+              {"backend", "sglang"},
+              {"num_gpus", 1},
+              {"dit_cpu_offload", false},
+              {"dit_layerwise_offload", false},
+              {"text_encoder_cpu_offload", false},
+              {"vae_cpu_offload", false},
+              {"pin_cpu_memory", false},
+              {"enable_cfg_parallel", false},
+              {"ulysses_degree", 1}};
+  if (!sources.transformer_weights_path.empty()) {
+    out["transformer_weights_path"] = sources.transformer_weights_path;
+  }
+  if (!sources.components.empty()) out["component_paths"] = sources.components;
+  return out;
+}
+
+/// The form of --require; which metrics there are the engine knows. Checked before anything runs.
+void check_require(const std::string& require) {
+  if (require.empty()) return;
+  static const Regex form(
+      R"(\s*[a-z_][a-z0-9_.]*\s*(>=|<=|>|<)\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*)");
+  for (std::size_t at = 0; at <= require.size();) {
+    const std::size_t end = std::min(require.find(',', at), require.size());
+    const std::string bar = require.substr(at, end - at);
+    if (!form.full_match(bar)) {
+      throw Error(ErrorCode::usage, "--require: a bar is 'metric op number'",
+                  {.expected = "such as cosine>=0.99", .found = "'" + bar + "'"});
+    }
+    at = end + 1;
+  }
+}
+
+void finish_files(const Flags& flags, const CompareRequest& request) {
+  if (request.reference_file.empty() || request.candidate_file.empty()) {
+    refuse("--reference and --candidate belong together");
+  }
+  for (const char* flag :
+       {"model-path", "prompt", "reference-transformer-path", "candidate-transformer-path",
+        "reference-component-path", "candidate-component-path"}) {
+    if (flags.given(flag))
+      refuse(fmt::format("--{} does not go with --reference and --candidate, which run no model",
+                         flag));
+  }
+}
+
+void finish_checkpoints(CompareRequest& request, const CompareFlags& sides) {
+  PipelineSources& base = request.generate.sources;
+  if (base.model_path.empty()) refuse("--model-path is required, or --reference and --candidate");
+  if (request.generate.prompts.size() != 1) refuse("one --prompt is required");
+  add_components("reference", sides.reference, base.components, request.reference);
+  add_components("candidate", sides.candidate, base.components, request.candidate);
+  request.reference = merged(base, request.reference);
+  request.candidate = merged(base, request.candidate);
+  request.server_kwargs = {{"reference", server_kwargs(request.reference)},
+                           {"candidate", server_kwargs(request.candidate)}};
+  for (PipelineSources* sources : {&base, &request.reference, &request.candidate}) {
+    resolve_sources(*sources);
+  }
+}
+
+ExitCode report(const CompareResult& result, const std::string& require) {
+  write_output(dump_json(result.brief, {.indent = 2}) + "\n");
+  for (const std::string& missed : result.missed) log_error("missed: " + missed);
+  if (!result.missed.empty()) return ExitCode::check_failed;
+  if (!require.empty()) log_info("every bar holds: " + require);
+  return ExitCode::done;
+}
+
+}  // namespace
+
+ExitCode run_compare(const Arguments& arguments) {
+  CompareRequest request;
+  CompareFlags more;
+  Flags flags("compare",
+              "(--reference FILE --candidate FILE | --model-path DIR --prompt TEXT) [flags]",
+              "Measure how far a candidate strays from a reference: the latents after every step, "
+              "and the picture. "
+              "Metrics, report and flag names are those of SGLang's "
+              "compare_diffusion_trajectory_similarity.\n"
+              "Prints SGLang's short result as JSON on stdout. Exits with 1 when a bar of "
+              "--require is missed.");
+  GenerateFlags shared(flags, request.generate);
+  declare_files(flags, request);
+  declare_sides(flags, more);
+  shared.declare_sources();
+  shared.declare_sampling();
+  declare_measure(flags, request, more);
+  shared.declare_run();
+  const SglangFlags sglang(flags);
+  flags.epilog(kExamples + SglangFlags::help());
+  if (!flags.parse(arguments)) return ExitCode::done;
+
+  sglang.check();
+  if (!more.fp4_backend.empty()) {
+    throw Error(ErrorCode::unsupported,
+                "--*-fp4-gemm-backend is not supported: NVFP4 does not run yet");
+  }
+  if (!more.report.empty()) {
+    throw Error(ErrorCode::unsupported, "--report is not built yet",
+                {.advice = "--output-json writes the same numbers as JSON"});
+  }
+  check_require(request.require);
+  shared.finish_sampling();
+  shared.finish_run();
+  const bool files = !request.reference_file.empty() || !request.candidate_file.empty();
+  if (files)
+    finish_files(flags, request);
+  else
+    finish_checkpoints(request, more);
+  return report(load_engine().compare(request), request.require);
+}
+
+}  // namespace ditq

@@ -1,0 +1,87 @@
+#include "engine_loader.h"
+
+#include <filesystem>
+
+#include <dlfcn.h>
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "base/log.h"
+
+namespace ditq {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kLibrary = "libditq_engine.so";
+
+/// The folder of the running program, or nothing where /proc is not mounted.
+fs::path program_folder() {
+  std::error_code error;
+  const fs::path program = fs::read_symlink("/proc/self/exe", error);
+  return error ? fs::path() : program.parent_path();
+}
+
+template <typename Function>
+Function symbol(void* library, const char* name, const std::string& path) {
+  void* address = ::dlsym(library, name);
+  if (address == nullptr) {
+    throw Error(ErrorCode::engine_missing, "the engine library is not one of ditq's",
+                {.path = path, .expected = name});
+  }
+  return reinterpret_cast<Function>(address);
+}
+
+std::string existing_candidate() {
+  for (const std::string& path : engine_candidates()) {
+    std::error_code ignored;
+    if (fs::exists(path, ignored)) return path;
+  }
+  return {};
+}
+
+Engine& open_engine() {
+  std::string path = existing_candidate();
+  const bool beside = !path.empty();
+  if (!beside) path = kLibrary;
+  void* library = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr) {
+    const char* reason = ::dlerror();
+    throw Error(ErrorCode::engine_missing,
+                beside ? "the engine that runs networks does not load"
+                       : "this subcommand runs networks, and this ditq has no engine",
+                {.path = beside ? path : "",
+                 .found = beside && reason != nullptr ? reason : "",
+                 .advice = "Build it with 'scripts/build release'; it brings its own libtorch"});
+  }
+  const int interface = symbol<int (*)()>(library, "ditq_engine_interface", path)();
+  if (interface != kEngineInterface) {
+    throw Error(ErrorCode::engine_missing, "the engine library is of another build",
+                {.path = path,
+                 .expected = fmt::format("interface {}", kEngineInterface),
+                 .found = std::to_string(interface),
+                 .advice = "Build the program and the engine together: 'scripts/build release'"});
+  }
+  log_verbose("engine: " + path);
+  return *symbol<Engine* (*)()>(library, "ditq_engine", path)();
+}
+
+}  // namespace
+
+std::vector<std::string> engine_candidates() {
+  const fs::path folder = program_folder();
+  if (folder.empty()) return {};
+  return {(folder / "../lib" / kLibrary).lexically_normal().string(),
+          (folder / ".." / DITQ_LIBRARY_FOLDER / kLibrary).lexically_normal().string()};
+}
+
+bool engine_is_installed() {
+  return !existing_candidate().empty();
+}
+
+Engine& load_engine() {
+  static Engine& engine = open_engine();
+  return engine;
+}
+
+}  // namespace ditq

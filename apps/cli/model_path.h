@@ -1,0 +1,20 @@
+#pragma once
+// Where a pipeline is: a folder, or a repository id that the local Hugging Face cache holds. Nothing is downloaded.
+
+#include <map>
+#include <string>
+
+namespace ditq {
+
+/// The folder that `path` means. "owner/name" without such a folder is looked up in the Hugging Face cache:
+/// HF_HUB_CACHE, else HF_HOME/hub, else XDG_CACHE_HOME/huggingface/hub, else ~/.cache/huggingface/hub, there
+/// models--owner--name/snapshots/<revision that refs/main names>. `flag` names the option in errors.
+/// Errors: file_not_found; for a repository id its advice is the command that downloads it.
+std::string resolve_model_path(const std::string& path, const std::string& flag);
+
+/// Refuses an override of a component that the pipeline's model_index.json does not list; a folder without that file is
+/// left to the engine to judge. Errors: usage, with the nearest component or flag.
+void check_components(const std::string& model_path,
+                      const std::map<std::string, std::string>& components);
+
+}  // namespace ditq

@@ -1,0 +1,219 @@
+#include "nn/linear.h"
+
+#include <cmath>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "ops/gemm.h"
+#include "ops/linear.h"
+#include "ops/quantize.h"
+#include "tensor/create.h"
+
+namespace ditq {
+
+class Linear::Kernel {
+ public:
+  virtual ~Kernel() = default;
+  /// x [M, K] rows contiguous, out [M, N] rows contiguous; both may be strided views.
+  virtual void run(const Tensor& x, const Tensor& out) const = 0;
+  virtual std::int64_t out_features() const = 0;
+  /// scheme, arithmetic and memory of the record.
+  virtual LayerRecord describe() const = 0;
+};
+
+namespace {
+
+/// Weights as they are, in the run's dtype.
+class PlainKernel : public Linear::Kernel {
+ public:
+  PlainKernel(Tensor weight, Tensor bias) : weight_(std::move(weight)), bias_(std::move(bias)) {}
+
+  void run(const Tensor& x, const Tensor& out) const override {
+    out.copy_(linear(x, weight_, bias_));
+  }
+  std::int64_t out_features() const override { return weight_.size(0); }
+  LayerRecord describe() const override {
+    return {.scheme = "f32", .arithmetic = "real", .memory = weight_.nbytes()};
+  }
+
+ private:
+  Tensor weight_;
+  Tensor bias_;
+};
+
+/// bf16 weights, f32 accumulation, one rounding after the bias.
+class Bf16Kernel : public Linear::Kernel {
+ public:
+  Bf16Kernel(const Tensor& weight, const Tensor& bias) : weight_(weight.contiguous()) {
+    if (bias.defined()) epilogue_.bias = bias.to(at::kFloat);
+  }
+
+  void run(const Tensor& x, const Tensor& out) const override { gemm(x, weight_, epilogue_, out); }
+  std::int64_t out_features() const override { return weight_.out_features(); }
+  LayerRecord describe() const override {
+    return {.scheme = "bf16",
+            .arithmetic = weight_.panels() ? "real" : "emulated: " + gemm_support().reason,
+            .memory = weight_.data().nbytes()};
+  }
+
+ private:
+  PackedWeight weight_;
+  GemmEpilogue epilogue_;
+};
+
+/// ModelOpt FP8: E4M3 codes with one f32 scale, activations quantized with a static scale (design: arithmetic). E4M3
+/// values are exact in bf16, so the bf16 product with f32 accumulation is the FP8 product.
+class Fp8Kernel : public Linear::Kernel {
+ public:
+  Fp8Kernel(const Tensor& codes, float weight_scale, float input_scale, const Tensor& bias)
+      : weight_(codes.to(at::kBFloat16)) {
+    epilogue_.weight_scale = weight_scale;
+    epilogue_.input_scale = input_scale;
+    if (bias.defined()) epilogue_.bias = bias.to(at::kFloat);
+  }
+
+  void run(const Tensor& x, const Tensor& out) const override {
+    gemm(quantize_e4m3(x.contiguous(), epilogue_.input_scale), weight_, epilogue_, out);
+  }
+  std::int64_t out_features() const override { return weight_.out_features(); }
+  LayerRecord describe() const override {
+    return {.scheme = "fp8",
+            .arithmetic = "emulated: E4M3 values in bf16 products with f32 accumulation",
+            .memory = weight_.data().nbytes()};
+  }
+
+ private:
+  PackedWeight weight_;
+  GemmEpilogue epilogue_;
+};
+
+/// A scale tensor of one element, [] or [1]. Errors: wrong_shape, wrong_dtype, bad_scale.
+float read_scale(const Weights& w, const char* name) {
+  const TensorInfo& info = w.info(name);
+  const ErrorFacts where{.path = info.file->path(), .tensor = info.name};
+  const auto with = [&](std::string expected, std::string found) {
+    ErrorFacts facts = where;
+    facts.expected = std::move(expected);
+    facts.found = std::move(found);
+    return facts;
+  };
+  if (info.dtype != Dtype::f32) {
+    throw Error(ErrorCode::wrong_dtype, "an FP8 scale has the wrong dtype",
+                with("F32", std::string(ditq::name(info.dtype))));
+  }
+  if (info.elements() != 1) {
+    throw Error(ErrorCode::wrong_shape, "an FP8 scale must hold one element",
+                with("[] or [1]", to_string(info.shape)));
+  }
+  const float value = w.raw(name).reshape({1}).const_data_ptr<float>()[0];
+  if (!std::isfinite(value) || value <= 0) {
+    throw Error(ErrorCode::bad_scale, "an FP8 scale cannot be right",
+                with("a finite positive number", fmt::format("{}", value)));
+  }
+  return value;
+}
+
+void check_weight(const TensorInfo& info, const Shape& shape) {
+  if (info.shape == shape) return;
+  throw Error(ErrorCode::wrong_shape, "a tensor does not fit its layer",
+              {.path = info.file->path(),
+               .tensor = info.name,
+               .expected = to_string(shape),
+               .found = to_string(info.shape)});
+}
+
+std::unique_ptr<const Linear::Kernel> plain_kernel(const Tensor& weight, const Tensor& bias) {
+  if (weight.scalar_type() == at::kBFloat16) return std::make_unique<Bf16Kernel>(weight, bias);
+  return std::make_unique<PlainKernel>(weight, bias);
+}
+
+std::unique_ptr<const Linear::Kernel> fp8_kernel(const Weights& w, const Tensor& bias) {
+  const TensorInfo& info = w.info("weight");
+  if (!w.has("weight_scale")) {
+    throw Error(ErrorCode::weight_without_scale, "an FP8 weight has no scale",
+                {.path = info.file->path(),
+                 .tensor = info.name,
+                 .expected = w.full_name("weight_scale"),
+                 .found = "nothing",
+                 .advice = "Convert the export with 'ditq build-fp8'"});
+  }
+  const float weight_scale = read_scale(w, "weight_scale");
+  const Tensor codes = w.raw("weight");
+  if (w.quant().ignores(w.module())) {
+    log_warning(fmt::format(
+        "{}: the ignore list names '{}', but its weight is FP8: dequantized to the run's dtype",
+        w.path(), w.module()));
+    if (w.has("input_scale")) read_scale(w, "input_scale");
+    return plain_kernel(codes.to(at::kFloat).mul(weight_scale).to(w.dtype()), bias);
+  }
+  if (!w.has("input_scale")) {
+    throw Error(
+        ErrorCode::weight_without_scale, "an FP8 layer has no input scale",
+        {.path = info.file->path(),
+         .tensor = info.name,
+         .expected = w.full_name("input_scale"),
+         .found = "nothing",
+         .advice = "ditq loads ModelOpt's static FP8; convert the export with 'ditq build-fp8'"});
+  }
+  return std::make_unique<Fp8Kernel>(codes, weight_scale, read_scale(w, "input_scale"), bias);
+}
+
+std::unique_ptr<const Linear::Kernel> make_kernel(const Weights& w,
+                                                  std::int64_t k,
+                                                  std::int64_t n) {
+  const TensorInfo& info = w.info("weight");
+  const Tensor bias = w.optional("bias", {n});
+  if (info.dtype == Dtype::f8_e4m3) {
+    check_weight(info, {n, k});
+    return fp8_kernel(w, bias);
+  }
+  for (const char* scale : {"weight_scale", "input_scale"}) {
+    if (!w.has(scale)) continue;
+    throw Error(ErrorCode::scale_without_weight,
+                "a scale stands beside a weight that is not quantized",
+                {.path = info.file->path(),
+                 .tensor = w.full_name(scale),
+                 .expected = fmt::format("'{}' in F8_E4M3", info.name),
+                 .found = std::string(name(info.dtype))});
+  }
+  if (info.dtype != Dtype::bf16 && info.dtype != Dtype::f16 && info.dtype != Dtype::f32) {
+    throw Error(ErrorCode::wrong_dtype, "a weight has a dtype that no scheme of ditq explains",
+                {.path = info.file->path(),
+                 .tensor = info.name,
+                 .expected = "BF16, F16, F32, or F8_E4M3 with scales",
+                 .found = std::string(name(info.dtype))});
+  }
+  return plain_kernel(w.plain("weight", {n, k}), bias);
+}
+
+}  // namespace
+
+Linear::Linear(const Weights& w, std::int64_t in_features, std::int64_t out_features)
+    : kernel_(make_kernel(w, in_features, out_features)) {
+  LayerRecord record = kernel_->describe();
+  record.module = w.module();
+  w.record(std::move(record));
+}
+
+Linear::~Linear() = default;
+Linear::Linear(Linear&&) noexcept = default;
+Linear& Linear::operator=(Linear&&) noexcept = default;
+
+Tensor Linear::operator()(const Tensor& x) const {
+  std::vector<std::int64_t> shape = x.sizes().vec();
+  shape.back() = kernel_->out_features();
+  Tensor out = empty(shape, x.scalar_type());
+  into(x, out);
+  return out;
+}
+
+void Linear::into(const Tensor& x, const Tensor& out) const {
+  if (x.dim() == 2) return kernel_->run(x, out);
+  DITQ_ASSERT(x.dim() == 3);
+  for (std::int64_t batch = 0; batch < x.size(0); ++batch) kernel_->run(x[batch], out[batch]);
+}
+
+}  // namespace ditq

@@ -1,0 +1,33 @@
+#pragma once
+// The one class that knows schemes: a linear layer over whatever encoding its checkpoint holds.
+
+#include <memory>
+#include <string>
+
+#include "tensor/weights.h"
+
+namespace ditq {
+
+/// y = x W^T + b. Built from `weight` [N, K], an optional `bias` [N], and the scheme's companions below one prefix.
+class Linear {
+ public:
+  /// Errors: missing_tensor, wrong_shape, wrong_dtype, bad_scale, weight_without_scale, scale_without_weight.
+  Linear(const Weights& w, std::int64_t in_features, std::int64_t out_features);
+  ~Linear();
+  Linear(Linear&&) noexcept;
+  Linear& operator=(Linear&&) noexcept;
+
+  /// x [..., K] in the run's dtype. Returns [..., N] in that dtype.
+  Tensor operator()(const Tensor& x) const;
+
+  /// The same into `out` [..., N], which may be a view whose rows are contiguous ([B, L, N] with any strides of B and L).
+  void into(const Tensor& x, const Tensor& out) const;
+
+  /// The kernel side of one scheme.
+  class Kernel;
+
+ private:
+  std::unique_ptr<const Kernel> kernel_;
+};
+
+}  // namespace ditq

@@ -1,0 +1,21 @@
+#pragma once
+// Scaled dot-product attention.
+
+#include "tensor/tensor.h"
+
+namespace ditq {
+
+struct AttentionOptions {
+  Tensor bias;          ///< added to the scores, broadcast to [B, Nh, Lq, Lk]; may be empty
+  bool causal = false;  ///< a query sees keys up to its own position
+  double scale = 0;     ///< of the scores; 0 stands for 1 / sqrt(Dh)
+};
+
+/// softmax(q k^T * scale + bias) v.
+/// Shapes: q [B, Nh, Lq, Dh]; k, v [B, Nh, Lk, Dh]. bf16 or f32, softmax in f32. Returns q's shape and dtype.
+Tensor attention(const Tensor& q,
+                 const Tensor& k,
+                 const Tensor& v,
+                 const AttentionOptions& options = {});
+
+}  // namespace ditq

@@ -1,0 +1,13 @@
+#pragma once
+// Rows of a table by token id.
+
+#include "tensor/tensor.h"
+
+namespace ditq {
+
+/// table[ids].
+/// Shapes: ids [...] i64; table [N, D]. Returns [..., D] in the table's dtype.
+/// Errors: bad_tokenizer for an id outside the table.
+Tensor embedding(const Tensor& ids, const Tensor& table);
+
+}  // namespace ditq

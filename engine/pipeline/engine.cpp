@@ -1,0 +1,51 @@
+#include "pipeline/engine.h"
+
+#include <new>
+
+#include <c10/util/Exception.h>
+
+#include "base/error.h"
+#include "pipeline/compare.h"
+#include "pipeline/generate.h"
+#include "pipeline/versions.h"
+
+namespace ditq {
+namespace {
+
+/// Torch's exceptions become ours here, at the border.
+template <typename Call>
+auto guarded(const Call& call) {
+  try {
+    return call();
+  } catch (const c10::OutOfMemoryError& error) {
+    throw Error(ErrorCode::out_of_memory, error.what_without_backtrace());
+  } catch (const c10::Error& error) {
+    const std::string what = error.what_without_backtrace();
+    const bool memory = what.find("can't allocate memory") != std::string::npos;
+    throw Error(memory ? ErrorCode::out_of_memory : ErrorCode::device,
+                memory ? "not enough memory: " + what : "libtorch: " + what);
+  }
+}
+
+class TorchEngine : public Engine {
+ public:
+  GenerateResult generate(const GenerateRequest& request) override {
+    return guarded([&] { return ditq::generate(request); });
+  }
+  CompareResult compare(const CompareRequest& request) override {
+    return guarded([&] { return ditq::compare(request); });
+  }
+  EngineInfo info() override { return engine_info(); }
+};
+
+}  // namespace
+}  // namespace ditq
+
+int ditq_engine_interface() {
+  return ditq::kEngineInterface;
+}
+
+ditq::Engine* ditq_engine() {
+  static ditq::TorchEngine engine;
+  return &engine;
+}

@@ -1,0 +1,114 @@
+#pragma once
+// What the engine offers to the program, without a torch type: the program opens libditq_engine.so only when a
+// subcommand needs it, so that the toolkit's subcommands start in milliseconds and run where there is no libtorch.
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+
+namespace ditq {
+
+/// Which files make the pipeline; paths are expanded by the command line.
+struct PipelineSources {
+  std::string model_path;  ///< diffusers folder
+  std::string
+      model_id;  ///< names the family or variant of a folder that does not tell, such as "FLUX.1-dev"
+  std::map<std::string, std::string> components;  ///< component name to folder: --<component>-path
+  std::string transformer_weights_path;  ///< file or folder: weights only, config stays the base's
+};
+
+/// How networks run.
+struct RunOptions {
+  std::string device = "cpu";           ///< cpu, cuda, cuda:N
+  std::string dtype = "bf16";           ///< bf16 or fp32
+  std::string clip_tokenizer = "fast";  ///< fast or slow
+  bool dit_cpu_offload =
+      false;  ///< asked for: forced off with a warning for FP8, unsupported otherwise
+};
+
+/// One or several pictures from one or several prompts.
+struct GenerateRequest {
+  PipelineSources sources;
+  RunOptions run;
+  std::vector<std::string> prompts;
+  std::string negative_prompt;
+  std::uint64_t seed = 42;
+  std::optional<std::int64_t> height;  ///< default: the family's
+  std::optional<std::int64_t> width;
+  std::optional<std::int64_t> num_inference_steps;
+  std::optional<double> guidance_scale;
+  std::optional<double> true_cfg_scale;  ///< with a negative prompt
+  std::int64_t num_outputs_per_prompt = 1;
+  std::optional<std::int64_t> max_sequence_length;
+  std::string generator_device = "cpu";
+  std::string latents;  ///< FILE or FILE:NAME; empty: drawn from the seed
+  bool return_trajectory_latents = false;
+  bool save_output = true;
+  std::string output_path;       ///< folder
+  std::string output_file_name;  ///< without it: made from prompt and seed
+  std::string perf_dump_path;
+  std::vector<std::string> command;  ///< argv, for perf.json
+};
+
+/// Files that a generation wrote, in the order of prompts and outputs.
+struct GenerateResult {
+  std::vector<std::string> pictures;
+  std::vector<std::string> trajectories;
+  std::string perf_dump;
+  Json summary;  ///< what stdout prints
+};
+
+/// Two generations of one request that differ in checkpoints only, or two results read from files.
+struct CompareRequest {
+  GenerateRequest generate;  ///< shared by both sides
+  PipelineSources reference;
+  PipelineSources candidate;
+  std::string reference_file;  ///< --reference: a trajectory or a picture; no model is loaded
+  std::string candidate_file;
+  std::int64_t warmup_runs = 0;
+  std::int64_t measure_runs = 1;
+  std::int64_t trajectory_step_index = -1;
+  std::string save_output_dir;
+  std::string output_json;
+  std::string require;  ///< "cosine>=0.99,psnr>=28"
+  Json server_kwargs;   ///< what the report repeats for each side
+};
+
+struct CompareResult {
+  Json report;                      ///< SGLang's long report
+  Json brief;                       ///< SGLang's short object, for stdout
+  std::vector<std::string> missed;  ///< requirements that do not hold, each a sentence
+};
+
+/// Versions and devices, for `ditq version`.
+struct EngineInfo {
+  std::string libtorch;
+  std::string cpu_capability;
+  int threads = 0;
+  std::vector<std::string> devices;
+};
+
+class Engine {
+ public:
+  virtual ~Engine() = default;
+  virtual GenerateResult generate(const GenerateRequest& request) = 0;
+  virtual CompareResult compare(const CompareRequest& request) = 0;
+  virtual EngineInfo info() = 0;
+};
+
+/// Increased whenever this header changes; a program refuses an engine of another number.
+inline constexpr int kEngineInterface = 1;
+
+}  // namespace ditq
+
+extern "C" {
+/// The interface number of the library.
+int ditq_engine_interface();
+/// The engine; lives as long as the library.
+ditq::Engine* ditq_engine();
+}

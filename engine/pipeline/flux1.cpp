@@ -1,0 +1,312 @@
+// Source: diffusers pipelines/flux/pipeline_flux.py 0.39 (order of operations, rounding, defaults).
+
+#include "pipeline/flux1.h"
+
+#include <cmath>
+#include <filesystem>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "convert/component_source.h"
+#include "family/check_tensors.h"
+#include "family/detect.h"
+#include "family/registry.h"
+#include "models/encoders/clip_text.h"
+#include "models/encoders/t5.h"
+#include "models/flux1.h"
+#include "models/vae/autoencoder_kl.h"
+#include "pipeline/latents_file.h"
+#include "pipeline/picture.h"
+#include "pipeline/stopwatch.h"
+#include "sampling/denoise.h"
+#include "sampling/noise.h"
+#include "tensor/create.h"
+#include "text/tokenizer.h"
+
+namespace ditq {
+namespace {
+
+constexpr std::int64_t kMaxTextTokens = 512;
+constexpr std::int64_t kMaxSide = 16384;
+constexpr std::int64_t kMaxSteps = 10000;
+constexpr std::int64_t kDefaultSide = 1024;
+
+std::string config_path(const ComponentFolders& folders, const char* component, const char* file) {
+  return (std::filesystem::path(folders.folder(component)) / file).string();
+}
+
+/// What the text encoders give the transformer.
+struct TextStates {
+  Tensor txt;     ///< T5 states [1, Lt, joint_attention_dim]
+  Tensor pooled;  ///< CLIP's pooled state [1, pooled_projection_dim]
+};
+
+class TextEncoders {
+ public:
+  TextEncoders(const ComponentFolders& folders, const RunOptions& options, at::ScalarType dtype)
+      : clip_tokenizer_(load_clip_tokenizer(folders.folder("tokenizer"),
+                                            options.clip_tokenizer == "slow"
+                                                ? ClipTokenizerClass::slow
+                                                : ClipTokenizerClass::fast)),
+        t5_tokenizer_(load_t5_tokenizer(folders.folder("tokenizer_2"))),
+        clip_(folders.weights("text_encoder", dtype),
+              ClipTextConfig::parse(folders.document("text_encoder", "config.json"),
+                                    config_path(folders, "text_encoder", "config.json"))),
+        t5_(folders.weights("text_encoder_2", dtype),
+            T5Config::parse(folders.document("text_encoder_2", "config.json"),
+                            config_path(folders, "text_encoder_2", "config.json"))) {}
+
+  std::int64_t t5_width() const { return t5_.config().d_model; }
+  std::int64_t clip_width() const { return clip_.config().hidden_size; }
+
+  TextStates operator()(const std::string& prompt, std::int64_t max_sequence_length) const {
+    const Encoding clip =
+        clip_tokenizer_->encode(prompt, clip_.config().max_positions, /*pad=*/true);
+    const Encoding t5 = t5_tokenizer_->encode(prompt, max_sequence_length, /*pad=*/true);
+    warn_truncated("CLIP", clip, clip_.config().max_positions);
+    warn_truncated("T5", t5, max_sequence_length);
+    return {.txt = t5_(from_values(t5.ids).unsqueeze(0)),
+            .pooled = clip_(from_values(clip.ids).unsqueeze(0)).pooled};
+  }
+
+ private:
+  static void warn_truncated(const char* encoder, const Encoding& encoding, std::int64_t limit) {
+    if (!encoding.truncated) return;
+    log_warning(fmt::format("{} takes {} tokens; this part of the prompt was cut off: '{}'",
+                            encoder, limit, encoding.dropped));
+  }
+
+  std::unique_ptr<const Tokenizer> clip_tokenizer_;
+  std::unique_ptr<const Tokenizer> t5_tokenizer_;
+  ClipText clip_;
+  T5Encoder t5_;
+};
+
+class Flux1Pipeline : public Pipeline {
+ public:
+  Flux1Pipeline(const ComponentFolders& folders,
+                const TransformerSource& source,
+                const RunOptions& options)
+      : dtype_(options.dtype == "fp32" ? at::kFloat : at::kBFloat16),
+        text_(folders, options, dtype_),
+        schedule_(
+            FlowMatchConfig::parse(folders.document("scheduler", "scheduler_config.json"),
+                                   config_path(folders, "scheduler", "scheduler_config.json"))),
+        vae_(folders.weights("vae", dtype_),
+             AutoencoderKlConfig::parse(folders.document("vae", "config.json"),
+                                        config_path(folders, "vae", "config.json"))),
+        weights_(source.checkpoint, {.dtype = dtype_, .quant = source.quant}),
+        transformer_(weights_, parse_flux1_dims(source.config, source.config_path)) {
+    check_components();
+    describe(source, options);
+  }
+
+  const PipelineDescription& description() const override { return description_; }
+  PictureRequest resolve(const GenerateRequest& request) const override;
+  Generation generate(const PictureRequest& request, const std::function<void()>& on_step) override;
+
+ private:
+  /// Pixels of a packed latent: 2 x 2 cells of the VAE.
+  std::int64_t patch_pixels() const { return 2 * vae_.config().scale(); }
+  std::int64_t latent_side(std::int64_t pixels) const { return pixels / patch_pixels() * 2; }
+
+  void check_components() const;
+  void describe(const TransformerSource& source, const RunOptions& options);
+  Tensor initial_latents(const PictureRequest& request) const;
+  Velocity velocity(const PictureRequest& request, std::int64_t text_length) const;
+
+  at::ScalarType dtype_;
+  TextEncoders text_;
+  FlowMatchConfig schedule_;
+  AutoencoderKl vae_;
+  Weights weights_;
+  Flux1Transformer transformer_;
+  GenerationDefaults defaults_;
+  PipelineDescription description_;
+};
+
+/// The components must fit each other, whoever brought them together. Errors: bad_config.
+void Flux1Pipeline::check_components() const {
+  const Flux1Dims& dims = transformer_.dims();
+  std::string problems;
+  const auto compare = [&](const char* what, std::int64_t ours, const char* other,
+                           std::int64_t theirs) {
+    if (ours == theirs) return;
+    if (!problems.empty()) problems += "; ";
+    problems += fmt::format("{} {} but {} {}", what, ours, other, theirs);
+  };
+  compare("transformer joint_attention_dim", dims.joint_attention_dim, "text_encoder_2 d_model",
+          text_.t5_width());
+  compare("transformer pooled_projection_dim", dims.pooled_projection_dim,
+          "text_encoder hidden_size", text_.clip_width());
+  compare("transformer in_channels / 4", dims.in_channels / 4, "vae latent_channels",
+          vae_.config().latent_channels);
+  compare("transformer out_channels", dims.out_channels, "in_channels", dims.in_channels);
+  if (problems.empty()) return;
+  throw Error(ErrorCode::bad_config, "the pipeline's components do not fit each other",
+              {.path = weights_.path(), .found = problems});
+}
+
+void Flux1Pipeline::describe(const TransformerSource& source, const RunOptions& options) {
+  TensorTable table;
+  for (const auto& [name, info] : source.checkpoint->tensors()) {
+    table.emplace(name, TensorFacts{.dtype = info->dtype, .shape = info->shape});
+  }
+  const Detection detection = detect(source.config, table, {});
+  if (detection.variant != nullptr) defaults_ = detection.variant->defaults;
+  description_ = {.family = flux1_family().name,
+                  .variant = detection.variant == nullptr ? "" : detection.variant->name,
+                  .scheme = std::string(name(source.quant.scheme)),
+                  .scheme_source = source.quant.source,
+                  .dtype = options.dtype,
+                  .device = "cpu",
+                  .attention_backend = "torch_sdpa",
+                  .layers = weights_.layers()};
+  const std::vector<std::string> unused = weights_.unused();
+  if (!unused.empty()) {
+    log_warning(fmt::format("{}: {} tensors were not used, the first is '{}'",
+                            source.checkpoint->path(), unused.size(), unused.front()));
+  }
+}
+
+/// A value of the request within its bounds. Errors: usage.
+std::int64_t bounded(const char* flag, std::int64_t value, std::int64_t least, std::int64_t most) {
+  if (value >= least && value <= most) return value;
+  throw Error(ErrorCode::usage, fmt::format("{} is out of range", flag),
+              {.expected = fmt::format("{} to {}", least, most), .found = std::to_string(value)});
+}
+
+PictureRequest Flux1Pipeline::resolve(const GenerateRequest& request) const {
+  PictureRequest out;
+  out.negative_prompt = request.negative_prompt;
+  out.seed = request.seed;
+  out.height = bounded("--height", request.height.value_or(kDefaultSide), patch_pixels(), kMaxSide);
+  out.width = bounded("--width", request.width.value_or(kDefaultSide), patch_pixels(), kMaxSide);
+  out.steps = bounded("--num-inference-steps",
+                      request.num_inference_steps.value_or(defaults_.steps), 1, kMaxSteps);
+  out.guidance_scale = request.guidance_scale.value_or(defaults_.guidance);
+  out.true_cfg_scale = request.true_cfg_scale.value_or(1.0);
+  if (!std::isfinite(out.guidance_scale) || !std::isfinite(out.true_cfg_scale)) {
+    throw Error(ErrorCode::usage, "--guidance-scale and --true-cfg-scale must be finite numbers");
+  }
+  out.max_sequence_length = bounded(
+      "--max-sequence-length", request.max_sequence_length.value_or(defaults_.max_sequence_length),
+      1, kMaxTextTokens);
+  out.latents = request.latents;
+  if (out.height % patch_pixels() != 0 || out.width % patch_pixels() != 0) {
+    const std::int64_t step = patch_pixels();
+    log_warning(fmt::format("height and width have to be multiples of {}: {} x {} becomes {} x {}",
+                            step, out.width, out.height, out.width / step * step,
+                            out.height / step * step));
+  }
+  if (!out.negative_prompt.empty() && out.true_cfg_scale <= 1) {
+    log_warning("--negative-prompt has no effect without --true-cfg-scale above 1");
+  }
+  return out;
+}
+
+Tensor Flux1Pipeline::initial_latents(const PictureRequest& request) const {
+  const std::int64_t height = latent_side(request.height);
+  const std::int64_t width = latent_side(request.width);
+  const std::int64_t channels = transformer_.dims().in_channels / 4;
+  if (request.latents.empty()) {
+    return pack_latents(draw_noise(request.seed, channels, height, width, dtype_));
+  }
+  return read_latents(request.latents, {1, height / 2 * (width / 2), channels * 4},
+                      {1, channels, height, width})
+      .to(dtype_);
+}
+
+/// The transformer as a function of latents and time; with true CFG, two evaluations.
+Velocity Flux1Pipeline::velocity(const PictureRequest& request, std::int64_t text_length) const {
+  const auto predictor = [&](const std::string& prompt) {
+    const TextStates text = text_(prompt, text_length);
+    Flux1Input input{.img = {},
+                     .txt = text.txt,
+                     .pooled = text.pooled,
+                     .timestep = {},
+                     .guidance = filled({1}, request.guidance_scale, at::kFloat),
+                     .positions = flux1_positions(text_length, latent_side(request.height) / 2,
+                                                  latent_side(request.width) / 2, dtype_)};
+    return [this, input](const Tensor& latents, const Tensor& timestep) {
+      Flux1Input now = input;
+      now.img = latents;
+      now.timestep = timestep;
+      return transformer_(now);
+    };
+  };
+  const auto positive = predictor(request.prompt);
+  if (request.true_cfg_scale <= 1 || request.negative_prompt.empty()) return positive;
+  const auto negative = predictor(request.negative_prompt);
+  return [positive, negative, scale = request.true_cfg_scale](const Tensor& latents,
+                                                              const Tensor& timestep) {
+    const Tensor with = positive(latents, timestep);
+    const Tensor without = negative(latents, timestep);
+    return without.add(with.sub(without).mul(scale));
+  };
+}
+
+Generation Flux1Pipeline::generate(const PictureRequest& request,
+                                   const std::function<void()>& on_step) {
+  Generation out{.prompt = request.prompt,
+                 .seed = request.seed,
+                 .picture = {},
+                 .trajectory = {},
+                 .timings = {}};
+  Stopwatch watch(out.timings);
+
+  const Velocity predict = velocity(request, request.max_sequence_length);
+  watch.stage("TextEncodingStage");
+
+  Tensor latents = initial_latents(request);
+  watch.stage("LatentPreparationStage");
+
+  const FlowMatchSchedule schedule(schedule_, request.steps, latents.size(1));
+  watch.stage("TimestepPreparationStage");
+
+  out.trajectory = {.initial_latents = latents,
+                    .latents = {},
+                    .timesteps = schedule.timesteps,
+                    .sigmas = schedule.sigmas};
+  std::vector<Tensor> states;
+  latents = denoise(predict, latents, schedule, [&](std::size_t, const Tensor& state) {
+    if (request.keep_states) states.push_back(state);
+    watch.step();
+    on_step();
+  });
+  if (request.keep_states) out.trajectory.latents = stacked(states, 1);
+  watch.stage("DenoisingStage");
+
+  const Tensor pixels =
+      vae_.decode(unpack_latents(latents, latent_side(request.height), latent_side(request.width)));
+  out.picture = to_picture(pixels);
+  watch.stage("DecodingStage");
+  return out;
+}
+
+}  // namespace
+
+std::unique_ptr<Pipeline> load_flux1(const ComponentFolders& folders,
+                                     const PipelineSources& sources,
+                                     const RunOptions& options) {
+  const TransformerSource source =
+      resolve_transformer(folders.folder("transformer"), sources.transformer_weights_path);
+  const auto class_name = require_string(source.config, "_class_name", source.config_path);
+  if (family_of_class(class_name) != &flux1_family()) {
+    throw Error(ErrorCode::family_mismatch,
+                "the transformer belongs to another family than the pipeline",
+                {.path = source.config_path,
+                 .expected = flux1_family().class_names.front(),
+                 .found = class_name});
+  }
+  if (source.quant.scheme == Scheme::nvfp4) {
+    throw Error(ErrorCode::unsupported, "NVFP4 transformers cannot be run yet",
+                {.path = source.checkpoint->path(), .advice = "FP8 and BF16 can"});
+  }
+  return std::make_unique<Flux1Pipeline>(folders, source, options);
+}
+
+}  // namespace ditq

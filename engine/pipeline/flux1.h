@@ -1,0 +1,17 @@
+#pragma once
+// The FLUX.1 pipeline.
+
+#include <memory>
+
+#include "pipeline/components.h"
+#include "pipeline/pipeline.h"
+
+namespace ditq {
+
+/// Loads tokenizers, text encoders, transformer, scheduler and VAE. The transformer is checked before anything is
+/// built. Errors: as load_pipeline.
+std::unique_ptr<Pipeline> load_flux1(const ComponentFolders& folders,
+                                     const PipelineSources& sources,
+                                     const RunOptions& options);
+
+}  // namespace ditq

@@ -1,0 +1,191 @@
+#include "pipeline/generate.h"
+
+#include <algorithm>
+#include <cctype>
+#include <filesystem>
+#include <map>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "base/error.h"
+#include "base/interrupt.h"
+#include "base/log.h"
+#include "base/progress.h"
+#include "format/safetensors.h"
+#include "pipeline/output_place.h"
+#include "pipeline/perf.h"
+#include "tensor/create.h"
+
+namespace ditq {
+namespace {
+
+namespace fs = std::filesystem;
+
+void check_request(const GenerateRequest& request) {
+  if (request.prompts.empty())
+    throw Error(ErrorCode::usage, "no prompt: give --prompt or --prompts-file");
+  if (request.num_outputs_per_prompt < 1) {
+    throw Error(
+        ErrorCode::usage, "--num-outputs-per-prompt is out of range",
+        {.expected = "at least 1", .found = std::to_string(request.num_outputs_per_prompt)});
+  }
+  if (request.generator_device != "cpu") {
+    throw Error(ErrorCode::unsupported, "noise can be drawn on the CPU only",
+                {.expected = "--generator-device cpu", .found = request.generator_device});
+  }
+}
+
+/// "a large red circle" becomes "a_large_red_circle"; other characters are dropped, at most 60 are kept.
+std::string file_stem(const std::string& prompt) {
+  std::string stem;
+  for (const char c : prompt) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (std::isalnum(byte) != 0)
+      stem += static_cast<char>(std::tolower(byte));
+    else if (!stem.empty() && stem.back() != '_')
+      stem += '_';
+    if (stem.size() == 60) break;
+  }
+  while (!stem.empty() && stem.back() == '_') stem.pop_back();
+  return stem.empty() ? "picture" : stem;
+}
+
+/// A stem for each generation; equal ones get a number.
+std::vector<std::string> stems(const GenerateRequest& request,
+                               const std::vector<Generation>& generations) {
+  std::vector<std::string> out;
+  std::map<std::string, int> seen;
+  for (const Generation& generation : generations) {
+    std::string stem;
+    if (request.output_file_name.empty()) {
+      stem = fmt::format("{}_seed{}", file_stem(generation.prompt), generation.seed);
+    } else {
+      stem = fs::path(request.output_file_name).stem().string();
+      if (generations.size() > 1) stem += fmt::format("_{}", out.size());
+    }
+    const int count = seen[stem]++;
+    out.push_back(count == 0 ? stem : fmt::format("{}_{}", stem, count));
+  }
+  return out;
+}
+
+Json request_document(const GenerateRequest& request,
+                      const Generation& generation,
+                      const PictureRequest& resolved) {
+  return {{"model_path", request.sources.model_path},
+          {"prompt", generation.prompt},
+          {"seed", generation.seed},
+          {"width", generation.picture.width},
+          {"height", generation.picture.height},
+          {"num_inference_steps", resolved.steps},
+          {"guidance_scale", resolved.guidance_scale},
+          {"max_sequence_length", resolved.max_sequence_length},
+          {"dtype", request.run.dtype}};
+}
+
+}  // namespace
+
+void log_summary(const PipelineDescription& pipeline, const std::string& name) {
+  std::map<std::string, int> schemes;
+  std::map<std::string, int> arithmetics;
+  for (const LayerRecord& layer : pipeline.layers) {
+    ++schemes[layer.scheme];
+    if (layer.arithmetic != "real") ++arithmetics[layer.arithmetic];
+  }
+  std::string layers;
+  for (const auto& [scheme, count] : schemes) {
+    layers += fmt::format("{}{} {}", layers.empty() ? "" : " + ", count, scheme);
+  }
+  log_info(fmt::format("{}: {}{}, {} ({} linear layers), {} on {}, arithmetic {}", name,
+                       pipeline.family, pipeline.variant.empty() ? "" : " " + pipeline.variant,
+                       pipeline.scheme, layers, pipeline.dtype, pipeline.device,
+                       arithmetics.empty() ? "real" : "real and emulated"));
+  for (const auto& [arithmetic, count] : arithmetics) {
+    log_verbose(fmt::format("  {} layers {}", count, arithmetic));
+  }
+}
+
+std::vector<Generation> run_generations(Pipeline& pipeline,
+                                        const GenerateRequest& request,
+                                        bool keep_states) {
+  check_request(request);
+  PictureRequest picture = pipeline.resolve(request);
+  picture.keep_states = keep_states;
+  const auto outputs = static_cast<std::uint64_t>(request.num_outputs_per_prompt);
+  ProgressBar bar("denoising",
+                  request.prompts.size() * outputs * static_cast<std::uint64_t>(picture.steps),
+                  "step");
+  std::vector<Generation> out;
+  for (const std::string& prompt : request.prompts) {
+    for (std::uint64_t i = 0; i < outputs; ++i) {
+      picture.prompt = prompt;
+      picture.seed = request.seed + i;
+      out.push_back(pipeline.generate(picture, [&bar] { bar.advance(); }));
+    }
+  }
+  bar.finish();
+  return out;
+}
+
+void write_trajectory(const std::string& path, const Generation& generation, const Json& request) {
+  const Trajectory& trajectory = generation.trajectory;
+  const std::vector<std::pair<std::string, Tensor>> tensors{
+      {"initial_latents", trajectory.initial_latents.contiguous()},
+      {"latents", trajectory.latents.contiguous()},
+      {"sigmas", from_values(trajectory.sigmas)},
+      {"timesteps", from_values(trajectory.timesteps)}};
+  std::vector<TensorData> data;
+  for (const auto& [name, tensor] : tensors) {
+    data.push_back({name, dtype_of(tensor.scalar_type()), shape_of(tensor), bytes_of(tensor)});
+  }
+  const std::string temporary = path + ".tmp";
+  write_safetensors(temporary, data, {{"format", "pt"}, {"request", dump_json(request)}});
+  fs::rename(temporary, path);
+}
+
+GenerateResult generate(const GenerateRequest& request) {
+  check_request(request);
+  const bool writes_files = request.save_output || request.return_trajectory_latents;
+  if (writes_files) make_folder(request.output_path);
+  const auto pipeline = load_pipeline(request.sources, request.run);
+  log_summary(pipeline->description(), request.sources.model_path);
+  const PictureRequest resolved = pipeline->resolve(request);
+  const std::vector<Generation> generations =
+      run_generations(*pipeline, request, request.return_trajectory_latents);
+
+  GenerateResult result;
+  Json outputs = Json::array();
+  const std::vector<std::string> names = stems(request, generations);
+  for (std::size_t i = 0; i < generations.size(); ++i) {
+    const Generation& generation = generations[i];
+    const std::string stem = (fs::path(request.output_path) / names[i]).string();
+    Json entry = {{"prompt", generation.prompt}, {"seed", generation.seed}};
+    if (request.save_output) {
+      write_png(stem + ".png", generation.picture, {{"prompt", generation.prompt}});
+      result.pictures.push_back(stem + ".png");
+      entry["picture"] = result.pictures.back();
+    }
+    if (request.return_trajectory_latents) {
+      write_trajectory(stem + ".safetensors", generation,
+                       request_document(request, generation, resolved));
+      result.trajectories.push_back(stem + ".safetensors");
+      entry["trajectory"] = result.trajectories.back();
+    }
+    entry["total_duration_ms"] = generation.timings.total;
+    outputs.push_back(entry);
+  }
+  result.summary = {{"outputs", outputs}};
+  if (!request.perf_dump_path.empty()) {
+    make_folder(fs::path(request.perf_dump_path).parent_path().string());
+    write_text(request.perf_dump_path,
+               dump_json(perf_document(generations.back(), pipeline->description(),
+                                       request.sources.model_path, request.command),
+                         {.indent = 2}));
+    result.perf_dump = request.perf_dump_path;
+    result.summary["perf_dump"] = result.perf_dump;
+  }
+  return result;
+}
+
+}  // namespace ditq

@@ -1,0 +1,92 @@
+#pragma once
+// What `ditq compare` measures: SGLang's metrics on trajectories and pictures, under SGLang's keys,
+// and SSIM beside them.
+// Source: SGLang bridge reference 6.
+
+#include <optional>
+#include <vector>
+
+#include "base/json.h"
+#include "media/picture.h"
+#include "tensor/tensor.h"
+
+namespace ditq {
+
+/// Metrics of one pair of tensors.
+struct TensorMetrics {
+  double cosine_similarity = 0;
+  double mae = 0;
+  double mse = 0;
+  double rmse = 0;  ///< in double precision, from the f32 mse
+  double max_abs = 0;
+  double l2 = 0;
+};
+
+/// Metrics of one pair of 8-bit pictures, or of stacks of them.
+struct FrameMetrics : TensorMetrics {
+  double psnr_db = 0;  ///< 20 log10(255) - 10 log10(mse); infinite for equal pictures
+};
+
+/// Metrics of the latents after one step.
+struct StepMetrics : TensorMetrics {
+  std::optional<double> reference_timestep;
+  std::optional<double> candidate_timestep;
+};
+
+/// The states of one run: latents after every step, stacked on dim 1.
+struct States {
+  Tensor latents;                               ///< [B, N, ...]
+  std::optional<std::vector<float>> timesteps;  ///< N, where they are known
+};
+
+/// Every step of two runs.
+struct TrajectoryMetrics {
+  Shape shape;
+  std::vector<StepMetrics> steps;
+  std::size_t selected = 0;  ///< the step that the short result shows
+};
+
+/// Every frame of two results.
+struct OutputMetrics {
+  std::vector<FrameMetrics> frames;
+  FrameMetrics all_frames;  ///< of the stacks
+};
+
+/// All that was measured of one pair of results.
+struct Measurements {
+  std::optional<TrajectoryMetrics> trajectory;
+  std::optional<OutputMetrics> output;
+  std::vector<double> ssim;  ///< of each frame; empty where nobody asked for it
+};
+
+/// Metrics of one pair of tensors of any number dtype, taken to f32.
+/// Errors: wrong_shape (shapes differ, or the tensors are empty).
+TensorMetrics tensor_metrics(const Tensor& reference, const Tensor& candidate);
+
+/// As tensor_metrics, of 8-bit values.
+FrameMetrics frame_metrics(const Tensor& reference, const Tensor& candidate);
+
+/// The step that an index names; negative ones count from the end.
+/// Errors: wrong_shape (no steps), usage (out of range).
+std::size_t select_step(std::int64_t index, std::int64_t steps);
+
+/// Metrics of every step.
+/// Errors: wrong_shape (shapes differ, no step dimension, no steps, fewer timesteps than
+/// steps), usage (step_index out of range).
+TrajectoryMetrics trajectory_metrics(const States& reference,
+                                     const States& candidate,
+                                     std::int64_t step_index);
+
+/// Metrics of every frame, u8 [H, W, 3] each.
+/// Errors: wrong_shape (counts or sizes differ, no frames).
+OutputMetrics output_metrics(const std::vector<Tensor>& reference,
+                             const std::vector<Tensor>& candidate);
+
+/// A picture as u8 [H, W, 3]: a copy.
+Tensor frame_tensor(const Picture& picture);
+
+/// SGLang's objects `trajectory_metrics` and `output_metrics`.
+Json to_json(const TrajectoryMetrics& metrics);
+Json to_json(const OutputMetrics& metrics);
+
+}  // namespace ditq

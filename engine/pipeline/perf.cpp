@@ -1,0 +1,106 @@
+#include "pipeline/perf.h"
+
+#include <chrono>
+#include <cmath>
+#include <cstdlib>
+#include <fstream>
+#include <map>
+#include <random>
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include "pipeline/versions.h"
+
+namespace ditq {
+namespace {
+
+double round_to(double value, double unit) {
+  return std::round(value / unit) * unit;
+}
+
+std::string utc_now() {
+  const auto now = std::chrono::system_clock::now();
+  const auto micros =
+      std::chrono::duration_cast<std::chrono::microseconds>(now.time_since_epoch()).count() %
+      1'000'000;
+  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:06}+00:00",
+                     fmt::gmtime(std::chrono::system_clock::to_time_t(now)), micros);
+}
+
+std::string random_id() {
+  std::random_device device;
+  const auto part = [&] { return static_cast<std::uint64_t>(device()) << 32 | device(); };
+  const std::string digits = fmt::format("{:016x}{:016x}", part(), part());
+  return fmt::format("{}-{}-{}-{}-{}", digits.substr(0, 8), digits.substr(8, 4),
+                     digits.substr(12, 4), digits.substr(16, 4), digits.substr(20));
+}
+
+Json memory_checkpoint() {
+  const ProcessMemory memory = process_memory();
+  // On a CPU nothing is reserved apart from what is resident.
+  return {{"allocated_mb", round_to(memory.resident_mb, 0.01)},
+          {"reserved_mb", round_to(memory.resident_mb, 0.01)},
+          {"peak_allocated_mb", round_to(memory.peak_mb, 0.01)},
+          {"peak_reserved_mb", round_to(memory.peak_mb, 0.01)}};
+}
+
+Json counted(const std::vector<LayerRecord>& layers, std::string LayerRecord::*field) {
+  std::map<std::string, int> counts;
+  for (const LayerRecord& layer : layers) ++counts[layer.*field];
+  return Json(counts);
+}
+
+}  // namespace
+
+ProcessMemory process_memory() {
+  ProcessMemory out;
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("VmRSS:")) out.resident_mb = std::strtod(line.c_str() + 6, nullptr) / 1024;
+    if (line.starts_with("VmHWM:")) out.peak_mb = std::strtod(line.c_str() + 6, nullptr) / 1024;
+  }
+  return out;
+}
+
+Json perf_document(const Generation& generation,
+                   const PipelineDescription& pipeline,
+                   const std::string& model,
+                   const std::vector<std::string>& command) {
+  Json steps = Json::array();
+  for (const auto& stage : generation.timings.stages) {
+    steps.push_back({{"name", stage.name}, {"duration_ms", stage.milliseconds}});
+  }
+  Json denoise = Json::array();
+  for (std::size_t i = 0; i < generation.timings.denoise_steps.size(); ++i) {
+    denoise.push_back({{"step", i}, {"duration_ms", generation.timings.denoise_steps[i]}});
+  }
+  const char* commit = std::getenv("SGLANG_GIT_COMMIT");
+  return {{"timestamp", utc_now()},
+          {"request_id", random_id()},
+          {"commit_hash", commit == nullptr ? "N/A" : commit},
+          {"tag", "cli_generate"},
+          {"total_duration_ms", generation.timings.total},
+          {"steps", steps},
+          {"denoise_steps_ms", denoise},
+          {"memory_checkpoints", {{"after_forward", memory_checkpoint()}}},
+          {"meta",
+           {{"prompt", generation.prompt},
+            {"model", model},
+            {"scheme", pipeline.scheme},
+            {"scheme_source", pipeline.scheme_source},
+            {"layers", counted(pipeline.layers, &LayerRecord::scheme)},
+            {"arithmetic", counted(pipeline.layers, &LayerRecord::arithmetic)},
+            {"dtype", pipeline.dtype},
+            {"kernels", kernel_names()},
+            {"attention_backend", pipeline.attention_backend},
+            {"fp4_backend", nullptr},
+            {"device", pipeline.device},
+            {"seed", generation.seed},
+            {"width", generation.picture.width},
+            {"height", generation.picture.height},
+            {"versions", version_document()},
+            {"command", command}}}};
+}
+
+}  // namespace ditq

@@ -1,0 +1,29 @@
+#include "pipeline/picture.h"
+
+#include "base/error.h"
+
+namespace ditq {
+
+Picture to_picture(const Tensor& pixels) {
+  DITQ_ASSERT(pixels.dim() == 4 && pixels.size(0) == 1 && pixels.size(1) == 3);
+  if (!pixels.isfinite().all().item().toBool()) {
+    throw Error(
+        ErrorCode::not_a_number, "the decoded picture holds NaN or infinite pixels",
+        {.advice =
+             "The checkpoint or its scales are damaged, or the latents are; try --dtype fp32"});
+  }
+  const Tensor bytes = pixels.mul(0.5)
+                           .add(0.5)
+                           .clamp(0, 1)
+                           .to(at::kFloat)
+                           .mul(255)
+                           .round()
+                           .to(at::kByte)[0]
+                           .permute({1, 2, 0})
+                           .contiguous();
+  const auto* first = bytes.const_data_ptr<std::uint8_t>();
+  return {
+      .width = bytes.size(1), .height = bytes.size(0), .pixels = {first, first + bytes.numel()}};
+}
+
+}  // namespace ditq

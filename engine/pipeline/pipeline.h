@@ -1,0 +1,86 @@
+#pragma once
+// A loaded pipeline: from a prompt to a picture. One file per family implements it; load_pipeline chooses.
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "media/picture.h"
+#include "pipeline/engine.h"
+#include "tensor/tensor.h"
+#include "tensor/weights.h"
+
+namespace ditq {
+
+/// Where the time of one generation went.
+struct Timings {
+  struct Stage {
+    std::string name;  ///< as SGLang names its stages: "DenoisingStage", …
+    double milliseconds = 0;
+  };
+  std::vector<Stage> stages;
+  std::vector<double> denoise_steps;  ///< milliseconds of each step
+  double total = 0;                   ///< milliseconds
+};
+
+/// The states of one denoising run; what --return-trajectory-latents writes.
+struct Trajectory {
+  Tensor initial_latents;        ///< [1, tokens, C] packed, run dtype
+  Tensor latents;                ///< [1, N, tokens, C]: after every step
+  std::vector<float> timesteps;  ///< N
+  std::vector<float> sigmas;     ///< N + 1
+};
+
+/// One picture with everything that is known about how it came about.
+struct Generation {
+  std::string prompt;
+  std::uint64_t seed = 0;
+  Picture picture;
+  Trajectory trajectory;
+  Timings timings;
+};
+
+/// One picture to be made. All values are resolved: no family defaults are left open.
+struct PictureRequest {
+  std::string prompt;
+  std::string negative_prompt;
+  std::uint64_t seed = 42;
+  std::int64_t height = 0;
+  std::int64_t width = 0;
+  std::int64_t steps = 0;
+  double guidance_scale = 0;
+  double true_cfg_scale = 1;
+  std::int64_t max_sequence_length = 0;
+  std::string latents;       ///< FILE or FILE:NAME; empty: drawn from the seed
+  bool keep_states = false;  ///< fill the trajectory's latents
+};
+
+/// What was loaded, for the one-line summary and perf.json.
+struct PipelineDescription {
+  std::string family;         ///< "flux1"
+  std::string variant;        ///< "dev", "schnell", …
+  std::string scheme;         ///< "bf16", "fp8"
+  std::string scheme_source;  ///< where the scheme was declared
+  std::string dtype;          ///< "bf16" or "fp32"
+  std::string device;         ///< "cpu"
+  std::string attention_backend;
+  std::vector<LayerRecord> layers;  ///< of the transformer
+};
+
+class Pipeline {
+ public:
+  virtual ~Pipeline() = default;
+  virtual const PipelineDescription& description() const = 0;
+  /// Fills in the family's defaults and checks the values. Errors: usage.
+  virtual PictureRequest resolve(const GenerateRequest& request) const = 0;
+  /// `on_step` is called after every denoising step.
+  virtual Generation generate(const PictureRequest& request,
+                              const std::function<void()>& on_step) = 0;
+};
+
+/// Loads all components. Errors: those of the readers and networks; unsupported for a pipeline of another family, or a
+/// device that is not there.
+std::unique_ptr<Pipeline> load_pipeline(const PipelineSources& sources, const RunOptions& options);
+
+}  // namespace ditq

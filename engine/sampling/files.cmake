@@ -1,0 +1,1 @@
+set(files denoise.cpp flow_match_euler.cpp noise.cpp)

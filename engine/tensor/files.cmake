@@ -1,0 +1,1 @@
+set(files create.cpp tap.cpp tensor.cpp weights.cpp)

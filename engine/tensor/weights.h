@@ -1,0 +1,78 @@
+#pragma once
+// A checkpoint's tensors, looked up by prefix. Networks are built from this and are immutable afterwards.
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "format/checkpoint.h"
+#include "quant/config.h"
+#include "tensor/tensor.h"
+
+namespace ditq {
+
+/// How the tensors are taken from the file.
+struct WeightsOptions {
+  at::ScalarType dtype = at::kBFloat16;  ///< what plain tensors are converted to
+  QuantConfig quant;                     ///< which layers the checkpoint declares quantized
+};
+
+/// How one layer was built, for summaries and perf.json.
+struct LayerRecord {
+  std::string module;
+  std::string scheme;      ///< "bf16", "f32", "fp8"
+  std::string arithmetic;  ///< "real" or "emulated: …"
+  std::size_t memory = 0;  ///< bytes of the prepared weight
+};
+
+/// A prefix view: `w / "attn" / "to_q"` looks up "attn.to_q.weight". Copies share the checkpoint and the record of what
+/// was asked for.
+class Weights {
+ public:
+  Weights(std::shared_ptr<const Checkpoint> checkpoint, WeightsOptions options);
+
+  Weights operator/(std::string_view name) const;
+  Weights operator/(std::size_t index) const;
+
+  bool has(std::string_view name) const;
+  /// The tensor as stored, over the file's mapping. Errors: missing_tensor.
+  Tensor raw(std::string_view name) const;
+  /// The tensor in the run's dtype (a copy where the dtype differs). Errors: missing_tensor, wrong_shape.
+  Tensor plain(std::string_view name, const Shape& shape) const;
+  /// As plain, but an empty Tensor where the checkpoint has none.
+  Tensor optional(std::string_view name, const Shape& shape) const;
+  const TensorInfo& info(std::string_view name) const;
+
+  /// The full name of a tensor below this prefix.
+  std::string full_name(std::string_view name) const;
+  /// The prefix without its trailing dot: the module's name.
+  std::string module() const;
+  const std::string& path() const { return shared_->checkpoint->path(); }
+  const Checkpoint& checkpoint() const { return *shared_->checkpoint; }
+  at::ScalarType dtype() const { return shared_->options.dtype; }
+  const QuantConfig& quant() const { return shared_->options.quant; }
+
+  /// Notes how the layer below this prefix was built.
+  void record(LayerRecord layer) const { shared_->layers.push_back(std::move(layer)); }
+  /// All layers built from this checkpoint so far.
+  const std::vector<LayerRecord>& layers() const { return shared_->layers; }
+
+  /// Names that nobody asked for, sorted.
+  std::vector<std::string> unused() const;
+
+ private:
+  struct Shared {
+    std::shared_ptr<const Checkpoint> checkpoint;
+    WeightsOptions options;
+    std::map<std::string, bool> used;
+    std::vector<LayerRecord> layers;
+  };
+  Weights(std::shared_ptr<Shared> shared, std::string prefix);
+
+  std::shared_ptr<Shared> shared_;
+  std::string prefix_;
+};
+
+}  // namespace ditq

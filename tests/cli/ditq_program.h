@@ -1,0 +1,23 @@
+#pragma once
+// Runs the ditq that this build made.
+
+#include <string>
+#include <vector>
+
+#include "support/paths.h"
+#include "support/process.h"
+
+namespace ditq::test {
+
+/// Runs ditq with these arguments.
+inline ProcessResult ditq(std::vector<std::string> arguments, const ProcessOptions& options = {}) {
+  arguments.insert(arguments.begin(), DITQ_PROGRAM);
+  return run_process(arguments, options);
+}
+
+/// The bundled ModelOpt FP8 export of tiny-flux.
+inline std::filesystem::path tiny_flux_export() {
+  return source_dir() / "models/tiny-flux-modelopt-fp8";
+}
+
+}  // namespace ditq::test

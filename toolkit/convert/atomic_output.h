@@ -1,0 +1,57 @@
+#pragma once
+// A folder that appears complete or not at all. It is written as "<name>.partial-<8 hex digits>" beside its place and
+// renamed at the end; an existing folder is exchanged with it in one step. What a crash leaves behind is known by its
+// lock, which nobody holds any more, and removed by the next run.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace ditq {
+
+/// Raises what can be known before any work: the place is taken, or is no folder. `target` as resolve_output_dir gives it.
+/// Errors: output_exists.
+void check_target(const std::string& target, bool overwrite);
+
+/// Raises when the file system of `target` has less than `bytes` free; says nothing where that cannot be known.
+/// Errors: storage.
+void check_free_space(const std::string& target, std::uint64_t bytes);
+
+class AtomicOutput {
+ public:
+  /// How an existing folder is replaced: by the kernel's exchange, or by two renames that the next run can finish.
+  enum class Replace { exchange, two_renames };
+
+  /// Removes what dead runs left, and makes the partial folder. Two_renames is also what exchange falls back to on file
+  /// systems without it.
+  /// Errors: output_busy, storage, interrupted.
+  AtomicOutput(std::string target, bool overwrite, Replace replace = Replace::exchange);
+
+  /// Removes the partial folder, and parents made for it, unless commit() succeeded.
+  ~AtomicOutput();
+  AtomicOutput(const AtomicOutput&) = delete;
+  AtomicOutput& operator=(const AtomicOutput&) = delete;
+
+  /// The folder to write into.
+  const std::string& folder() const { return partial_; }
+
+  /// Makes the folder durable and moves it to its place; what was there is removed afterwards.
+  /// Errors: output_exists (it appeared meanwhile), storage.
+  void commit();
+
+ private:
+  void clean_up_after_dead_runs();
+  void make_partial();
+  void replace_target();
+
+  std::string target_;
+  std::string parent_;
+  bool overwrite_;
+  Replace replace_;
+  std::string partial_;
+  int lock_ = -1;                          // the partial folder, open and locked
+  std::vector<std::string> made_parents_;  // outermost first
+  bool committed_ = false;
+};
+
+}  // namespace ditq

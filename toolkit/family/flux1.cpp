@@ -1,0 +1,267 @@
+// FLUX.1 (Black Forest Labs): dev, schnell and everything of their shape.
+// Sources: diffusers models/transformers/transformer_flux.py and pipelines/flux @ 0.39.0 (names, shapes, defaults);
+// sglang multimodal_gen/tools/build_modelopt_fp8_transformer.py @ 8c703f215 (fallback patterns) and its public
+// quantization notes (the eighth pattern); sglang runtime/models/dits/flux.py @ 8c703f215 (quantization-aware layers).
+
+#include "family/flux1.h"
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "family/registry.h"
+
+namespace ditq {
+namespace {
+
+/// The same patterns apply to both fallback sets; the documentation has one more.
+std::vector<std::string> fallback_patterns(bool documented) {
+  std::vector<std::string> patterns = {
+      R"(^transformer_blocks\.\d+\.norm1\.linear$)",
+      R"(^transformer_blocks\.\d+\.norm1_context\.linear$)",
+      R"(^transformer_blocks\.\d+\.ff\.net\.0\.proj$)",
+      R"(^transformer_blocks\.\d+\.ff\.net\.2$)",
+      R"(^transformer_blocks\.\d+\.ff_context\.net\.0\.proj$)",
+      R"(^transformer_blocks\.\d+\.ff_context\.net\.2$)",
+      R"(^single_transformer_blocks\.\d+\.norm\.linear$)",
+  };
+  if (documented) patterns.emplace_back(R"(^single_transformer_blocks\.\d+\.proj_mlp$)");
+  return patterns;
+}
+
+/// Rows of the joint blocks: image stream first, then what the text stream adds. Dims: D hidden, H head size.
+std::vector<LayerRow> double_block_layers() {
+  const std::string block = "transformer_blocks.#.";
+  const std::string count = "num_layers";
+  std::vector<LayerRow> rows;
+  for (const char* name : {"norm1.linear", "norm1_context.linear"}) {
+    rows.push_back({block + name, count, "6D", "D", LayerUse::dequantize});
+  }
+  for (const char* name : {"norm_q", "norm_k", "norm_added_q", "norm_added_k"}) {
+    rows.push_back({block + "attn." + name, count, "H", "", LayerUse::keep});
+  }
+  for (const char* name : {"to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj",
+                           "add_v_proj", "to_add_out"}) {
+    rows.push_back({block + "attn." + name, count, "D", "D", LayerUse::quantizable});
+  }
+  for (const char* name : {"ff", "ff_context"}) {
+    rows.push_back({block + name + ".net.0.proj", count, "4D", "D", LayerUse::dequantize});
+    rows.push_back({block + name + ".net.2", count, "D", "4D", LayerUse::dequantize});
+  }
+  return rows;
+}
+
+std::vector<LayerRow> single_block_layers() {
+  const std::string block = "single_transformer_blocks.#.";
+  const std::string count = "num_single_layers";
+  std::vector<LayerRow> rows = {
+      {block + "norm.linear", count, "3D", "D", LayerUse::dequantize},
+      {block + "proj_mlp", count, "4D", "D", LayerUse::quantizable},
+      // Attention output and MLP side by side.
+      {block + "proj_out", count, "D", "5D", LayerUse::quantizable},
+      {block + "attn.norm_q", count, "H", "", LayerUse::keep},
+      {block + "attn.norm_k", count, "H", "", LayerUse::keep},
+  };
+  for (const char* name : {"to_q", "to_k", "to_v"}) {
+    rows.push_back({block + "attn." + name, count, "D", "D", LayerUse::quantizable});
+  }
+  return rows;
+}
+
+std::vector<LayerRow> all_layers() {
+  const auto embedder = [](const std::string& name, const std::string& in,
+                           const std::string& needs) {
+    const std::string prefix = "time_text_embed." + name + ".";
+    return std::vector<LayerRow>{
+        {.name = prefix + "linear_1", .out = "D", .in = in, .needs = needs},
+        {.name = prefix + "linear_2", .out = "D", .in = "D", .needs = needs},
+    };
+  };
+  std::vector<LayerRow> rows;
+  const auto append = [&rows](const std::vector<LayerRow>& more) {
+    rows.insert(rows.end(), more.begin(), more.end());
+  };
+  append(embedder("timestep_embedder", "256", ""));
+  append(embedder("guidance_embedder", "256", "guidance_embeds"));
+  append(embedder("text_embedder", "pooled_projection_dim", ""));
+  append({{.name = "context_embedder", .out = "D", .in = "joint_attention_dim"},
+          {.name = "x_embedder", .out = "D", .in = "in_channels"}});
+  append(double_block_layers());
+  append(single_block_layers());
+  append({{.name = "norm_out.linear", .out = "2D", .in = "D"},
+          {.name = "proj_out", .out = "out_channels", .in = "D"}});
+  return rows;
+}
+
+std::vector<Variant> variants() {
+  const std::string guidance = "time_text_embed.guidance_embedder.linear_1.weight";
+  const GenerationDefaults dev = {.steps = 50,
+                                  .guidance = 3.5,
+                                  .max_sequence_length = 512,
+                                  .dynamic_shifting = true,
+                                  .shift = 3.0};
+  const GenerationDefaults schnell = {.steps = 4,
+                                      .guidance = 0.0,
+                                      .max_sequence_length = 256,
+                                      .dynamic_shifting = false,
+                                      .shift = 1.0};
+  return {
+      {.name = "dev",
+       .tensor = "x_embedder.weight",
+       .shape = {3072, 64},
+       .has = {guidance},
+       .config = {{"guidance_embeds", 1}, {"num_layers", 19}, {"num_single_layers", 38}},
+       .defaults = dev},
+      {.name = "schnell",
+       .tensor = "x_embedder.weight",
+       .shape = {3072, 64},
+       .lacks = {guidance},
+       .config = {{"guidance_embeds", 0}, {"num_layers", 19}, {"num_single_layers", 38}},
+       .defaults = schnell},
+      {.name = "tiny",
+       .tensor = "x_embedder.weight",
+       .shape = {256, 64},
+       .has = {guidance},
+       .config = {{"guidance_embeds", 1}, {"num_layers", 2}, {"num_single_layers", 4}},
+       .defaults = dev},
+      {.name = "guidance-distilled, own size",
+       .has = {guidance},
+       .config = {{"guidance_embeds", 1}},
+       .defaults = dev},
+      {.name = "without guidance, own size",
+       .lacks = {guidance},
+       .config = {{"guidance_embeds", 0}},
+       .defaults = schnell},
+  };
+}
+
+// Reads one integer and collects what is wrong with it.
+class ConfigReader {
+ public:
+  explicit ConfigReader(const Json& config) : config_(config) {}
+
+  std::int64_t integer(const char* key, std::int64_t absent, std::int64_t most) {
+    const auto found = config_.find(key);
+    if (found == config_.end()) return absent;
+    if (!found->is_number_integer()) {
+      problem(fmt::format("{} must be an integer, found {}", key, found->dump()));
+      return absent;
+    }
+    const auto value = found->get<std::int64_t>();
+    if (value < 1 || value > most) {
+      problem(fmt::format("{} must lie in 1…{}, found {}", key, most, value));
+      return absent;
+    }
+    return value;
+  }
+
+  void problem(const std::string& text) { problems_ += (problems_.empty() ? "" : "; ") + text; }
+  const std::string& problems() const { return problems_; }
+
+ private:
+  const Json& config_;
+  std::string problems_;
+};
+
+void read_axes(const Json& config, Flux1Dims& dims, ConfigReader& reader) {
+  const auto found = config.find("axes_dims_rope");
+  if (found != config.end()) {
+    const bool usable = found->is_array() && found->size() == dims.axes_dims_rope.size();
+    for (std::size_t i = 0; i < dims.axes_dims_rope.size(); ++i) {
+      if (!usable || !(*found)[i].is_number_integer() || (*found)[i].get<std::int64_t>() < 2 ||
+          (*found)[i].get<std::int64_t>() % 2 != 0 || (*found)[i].get<std::int64_t>() > 4096) {
+        reader.problem(fmt::format("axes_dims_rope must be three even positive integers, found {}",
+                                   found->dump()));
+        return;
+      }
+      dims.axes_dims_rope[i] = (*found)[i].get<std::int64_t>();
+    }
+  }
+  const auto& axes = dims.axes_dims_rope;
+  if (axes[0] + axes[1] + axes[2] != dims.head_dim) {
+    reader.problem(fmt::format(
+        "axes_dims_rope must add up to attention_head_dim = {}, found {} + {} + {} = {}",
+        dims.head_dim, axes[0], axes[1], axes[2], axes[0] + axes[1] + axes[2]));
+  }
+}
+
+}  // namespace
+
+const FamilySpec& flux1_family() {
+  static const FamilySpec spec = {
+      .name = "flux1",
+      .title = "FLUX.1",
+      .model_type = "flux1",
+      .class_names = {"FluxTransformer2DModel"},
+      .fp8_fallback = fallback_patterns(/*documented=*/false),
+      .fp8_fallback_documented = fallback_patterns(/*documented=*/true),
+      .dialects = {{"diffusers",
+                    {"x_embedder.weight", "single_transformer_blocks.0.proj_mlp.weight",
+                     "time_text_embed.text_embedder.linear_1.weight"}},
+                   {"bfl",
+                    {"img_in.weight", "vector_in.in_layer.weight",
+                     "single_blocks.0.modulation.lin.weight"}},
+                   {"comfy",
+                    {"model.diffusion_model.img_in.weight",
+                     "model.diffusion_model.vector_in.in_layer.weight",
+                     "model.diffusion_model.single_blocks.0.modulation.lin.weight"}}},
+      .variants = variants(),
+      .layers = all_layers(),
+  };
+  return spec;
+}
+
+Flux1Dims parse_flux1_dims(const Json& config, const std::string& path) {
+  if (!config.is_object()) {
+    throw Error(ErrorCode::json_type, "a transformer config must be a JSON object", {.path = path});
+  }
+  constexpr std::int64_t kMostBlocks = 1024;
+  constexpr std::int64_t kWidest = 1 << 20;
+  ConfigReader reader(config);
+  Flux1Dims dims;
+  dims.num_layers = reader.integer("num_layers", dims.num_layers, kMostBlocks);
+  dims.num_single_layers = reader.integer("num_single_layers", dims.num_single_layers, kMostBlocks);
+  dims.heads = reader.integer("num_attention_heads", dims.heads, 1024);
+  dims.head_dim = reader.integer("attention_head_dim", dims.head_dim, 4096);
+  dims.joint_attention_dim =
+      reader.integer("joint_attention_dim", dims.joint_attention_dim, kWidest);
+  dims.pooled_projection_dim =
+      reader.integer("pooled_projection_dim", dims.pooled_projection_dim, kWidest);
+  dims.in_channels = reader.integer("in_channels", dims.in_channels, kWidest);
+  dims.patch_size = reader.integer("patch_size", dims.patch_size, 64);
+  dims.out_channels = dims.in_channels;
+  if (config.contains("out_channels") && !config["out_channels"].is_null()) {
+    dims.out_channels = reader.integer("out_channels", dims.in_channels, kWidest);
+  }
+  // diffusers' default is false: configs of schnell-like models may leave the key out.
+  dims.guidance_embeds = false;
+  if (config.contains("guidance_embeds")) {
+    if (config["guidance_embeds"].is_boolean()) {
+      dims.guidance_embeds = config["guidance_embeds"].get<bool>();
+    } else {
+      reader.problem("guidance_embeds must be true or false, found " +
+                     config["guidance_embeds"].dump());
+    }
+  }
+  if (dims.patch_size != 1)
+    reader.problem(fmt::format("patch_size must be 1, found {}", dims.patch_size));
+  read_axes(config, dims, reader);
+  if (!reader.problems().empty()) {
+    throw Error(ErrorCode::bad_config, "the transformer config cannot be: " + reader.problems(),
+                {.path = path});
+  }
+  return dims;
+}
+
+DimValues dim_values(const Flux1Dims& dims) {
+  return {{"D", dims.hidden()},
+          {"H", dims.head_dim},
+          {"num_layers", dims.num_layers},
+          {"num_single_layers", dims.num_single_layers},
+          {"joint_attention_dim", dims.joint_attention_dim},
+          {"pooled_projection_dim", dims.pooled_projection_dim},
+          {"in_channels", dims.in_channels},
+          {"out_channels", dims.out_channels * dims.patch_size * dims.patch_size},
+          {"guidance_embeds", dims.guidance_embeds ? 1 : 0}};
+}
+
+}  // namespace ditq

@@ -1,0 +1,45 @@
+#pragma once
+// Tokens that are found in the text itself, before the model sees it: special tokens and sentinels.
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ditq {
+
+/// One entry of added_tokens (tokenizer.json) or added_tokens_decoder (tokenizer_config.json).
+struct AddedToken {
+  std::string content;
+  std::int64_t id = -1;     ///< -1: the vocabulary knows it
+  bool normalized = false;  ///< looked for after normalization instead of before
+  bool lstrip = false;      ///< takes the white space on its left along
+  bool rstrip = false;      ///< takes the white space on its right along
+};
+
+/// A stretch of text: one added token, or what stands between two.
+struct TextPart {
+  std::string_view text;
+  std::optional<std::int64_t> id;  ///< of the added token
+};
+
+/// Splits text at a fixed set of strings, leftmost first and the longest of those.
+/// Source: tokenizers, tokenizer/added_vocabulary.rs (find_matches).
+class AddedTokenMatcher {
+ public:
+  explicit AddedTokenMatcher(std::vector<AddedToken> tokens);
+
+  /// The parts in order; empty stretches are left out. Views into `text`.
+  std::vector<TextPart> split(std::string_view text) const;
+
+ private:
+  const AddedToken* longest_at(std::string_view text) const;
+
+  std::vector<AddedToken> tokens_;                        ///< longest first
+  std::array<std::vector<std::size_t>, 256> by_first_{};  ///< positions in tokens_ by first byte
+};
+
+}  // namespace ditq

@@ -1,0 +1,179 @@
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "text/tokenizer_files.h"
+
+namespace ditq {
+namespace {
+
+/// A document of the folder, or nothing where it is not there.
+std::optional<Json> read_optional(const std::string& path) {
+  if (!std::filesystem::exists(path)) return std::nullopt;
+  Json document = read_json(path);
+  if (!document.is_object()) {
+    bad_tokenizer("not a JSON object", path, {.found = document.type_name()});
+  }
+  return document;
+}
+
+bool read_flag(const Json& object, const char* key, bool fallback, const std::string& path) {
+  const auto member = object.find(key);
+  if (member == object.end() || member->is_null()) return fallback;
+  if (!member->is_boolean()) {
+    bad_tokenizer(fmt::format("'{}' must be true or false", key), path,
+                  {.found = dump_json(*member)});
+  }
+  return member->get<bool>();
+}
+
+}  // namespace
+
+void bad_tokenizer(std::string sentence, const std::string& path, ErrorFacts facts) {
+  facts.path = path;
+  if (facts.advice.empty()) {
+    facts.advice = "Copy the tokenizer folder of the model's repository again.";
+  }
+  throw Error(ErrorCode::bad_tokenizer, std::move(sentence), std::move(facts));
+}
+
+AddedToken parse_added_token(const Json& value, const std::string& path) {
+  if (value.is_string()) return {.content = value.get<std::string>()};
+  if (!value.is_object() || !value.contains("content") || !value["content"].is_string()) {
+    bad_tokenizer("a token must be a string or an object with 'content'", path,
+                  {.found = dump_json(value)});
+  }
+  if (read_flag(value, "single_word", false, path)) {
+    bad_tokenizer("an added token with single_word, which ditq does not know", path,
+                  {.found = dump_json(value)});
+  }
+  return {.content = value["content"].get<std::string>(),
+          .normalized = read_flag(value, "normalized", false, path),
+          .lstrip = read_flag(value, "lstrip", false, path),
+          .rstrip = read_flag(value, "rstrip", false, path)};
+}
+
+std::string type_of(const Json& object) {
+  if (!object.is_object()) return "";
+  const auto type = object.find("type");
+  return type != object.end() && type->is_string() ? type->get<std::string>() : "";
+}
+
+namespace {
+
+std::int64_t parse_id(const std::string& text, const std::string& path) {
+  std::int64_t id = -1;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id);
+  if (error != std::errc() || end != text.data() + text.size() || id < 0) {
+    bad_tokenizer("a token id that is no number", path, {.found = "'" + text + "'"});
+  }
+  return id;
+}
+
+void read_decoder(const Json& decoder, const std::string& path, std::vector<AddedToken>& out) {
+  if (!decoder.is_object()) bad_tokenizer("'added_tokens_decoder' must be an object", path);
+  for (const auto& [id, value] : decoder.items()) {
+    AddedToken token = parse_added_token(value, path);
+    token.id = parse_id(id, path);
+    out.push_back(std::move(token));
+  }
+}
+
+/// added_tokens.json of old folders: content to id; looked for after normalization unless special.
+void read_added_tokens(const Json& document, const std::string& path, TokenizerConfig& config) {
+  for (const auto& [content, id] : document.items()) {
+    if (!id.is_number_integer() || id.get<std::int64_t>() < 0) {
+      bad_tokenizer("a token id that is no number", path, {.found = dump_json(id)});
+    }
+    const bool special =
+        std::any_of(config.named.begin(), config.named.end(),
+                    [&](const auto& named) { return named.second.content == content; }) ||
+        std::find(config.additional.begin(), config.additional.end(), content) !=
+            config.additional.end();
+    config.added.push_back(
+        {.content = content, .id = id.get<std::int64_t>(), .normalized = !special});
+  }
+}
+
+void read_names(const Json& document, const std::string& path, TokenizerConfig& config) {
+  for (const char* name : {"bos_token", "eos_token", "unk_token", "pad_token"}) {
+    const auto member = document.find(name);
+    if (member == document.end() || member->is_null()) continue;
+    config.named[name] = parse_added_token(*member, path);
+  }
+  const auto additional = document.find("additional_special_tokens");
+  if (additional == document.end() || additional->is_null()) return;
+  if (!additional->is_array()) bad_tokenizer("'additional_special_tokens' must be a list", path);
+  config.additional.clear();
+  for (const Json& token : *additional) {
+    config.additional.push_back(parse_added_token(token, path).content);
+  }
+}
+
+/// transformers writes int(1e30) for "no limit"; it does not fit 64 bits and is read as a double.
+std::int64_t read_max_length(const Json& document, const std::string& path) {
+  const auto member = document.find("model_max_length");
+  if (member == document.end() || member->is_null()) return 0;
+  if (!member->is_number() || member->get<double>() < 1) {
+    bad_tokenizer("'model_max_length' must be a positive number", path,
+                  {.found = dump_json(*member)});
+  }
+  constexpr double kNoLimit = 1e9;
+  return member->get<double>() >= kNoLimit ? 0 : member->get<std::int64_t>();
+}
+
+void read_t5_settings(const Json& document, const std::string& path, TokenizerConfig& config) {
+  config.legacy = read_flag(document, "legacy", true, path);
+  config.add_prefix_space = read_flag(document, "add_prefix_space", true, path);
+  const auto extra_ids = document.find("extra_ids");
+  if (extra_ids == document.end() || extra_ids->is_null()) return;
+  constexpr std::int64_t kMostExtraIds = 1'000'000;
+  if (!extra_ids->is_number_integer() || extra_ids->get<std::int64_t>() < 0 ||
+      extra_ids->get<std::int64_t>() > kMostExtraIds) {
+    bad_tokenizer("'extra_ids' must be a small number", path, {.found = dump_json(*extra_ids)});
+  }
+  config.extra_ids = extra_ids->get<std::int64_t>();
+}
+
+}  // namespace
+
+TokenizerConfig read_tokenizer_config(const std::string& dir) {
+  TokenizerConfig config;
+  const std::string path = dir + "/tokenizer_config.json";
+  const std::optional<Json> document = read_optional(path);
+  if (document) {
+    const auto member = document->find("tokenizer_class");
+    if (member != document->end() && member->is_string()) {
+      config.tokenizer_class = member->get<std::string>();
+    }
+    read_names(*document, path, config);
+    config.model_max_length = read_max_length(*document, path);
+    read_t5_settings(*document, path, config);
+    if (document->contains("added_tokens_decoder")) {
+      read_decoder((*document)["added_tokens_decoder"], path, config.added);
+      return config;
+    }
+  }
+  // Folders older than added_tokens_decoder: the map of special tokens comes on top.
+  const std::string map_path = dir + "/special_tokens_map.json";
+  if (const auto map = read_optional(map_path)) read_names(*map, map_path, config);
+  const std::string added_path = dir + "/added_tokens.json";
+  if (const auto added = read_optional(added_path)) read_added_tokens(*added, added_path, config);
+  return config;
+}
+
+AddedToken named_token(const TokenizerConfig& config,
+                       const std::string& name,
+                       const std::string& fallback) {
+  const auto found = config.named.find(name);
+  AddedToken token = found == config.named.end() ? AddedToken{.content = fallback} : found->second;
+  for (const AddedToken& added : config.added) {
+    if (added.content == token.content) return added;
+  }
+  return token;
+}
+
+}  // namespace ditq

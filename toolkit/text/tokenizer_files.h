@@ -1,0 +1,89 @@
+#pragma once
+// The files of a tokenizer folder as plain data: big vocabularies through simdjson, the rest as documents.
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "text/added_tokens.h"
+
+namespace ditq {
+
+/// Raises Error(bad_tokenizer) for a file of a tokenizer folder; without advice in `facts` it says where to get a good
+/// one.
+[[noreturn]] void bad_tokenizer(std::string sentence,
+                                const std::string& path,
+                                ErrorFacts facts = {});
+
+/// What tokenizer_config.json, special_tokens_map.json and added_tokens.json say; all of them may be absent.
+struct TokenizerConfig {
+  std::string tokenizer_class;              ///< empty where not stated
+  std::map<std::string, AddedToken> named;  ///< "bos_token", "eos_token", "unk_token", "pad_token"
+  std::vector<AddedToken> added;            ///< added_tokens_decoder or added_tokens.json, with ids
+  std::vector<std::string> additional;      ///< additional_special_tokens
+  std::int64_t model_max_length = 0;        ///< 0: not stated, or the placeholder for "no limit"
+  std::optional<std::int64_t> extra_ids;    ///< T5: number of sentinels
+  bool legacy = true;                       ///< T5, slow class: null and absent mean true
+  bool add_prefix_space = true;             ///< T5, slow class
+};
+
+/// Errors: json_syntax, bad_tokenizer.
+TokenizerConfig read_tokenizer_config(const std::string& dir);
+
+/// "content", or an object as added_tokens hold it. Errors: bad_tokenizer.
+AddedToken parse_added_token(const Json& value, const std::string& path);
+
+/// The string member "type" of an object; empty where there is none.
+std::string type_of(const Json& object);
+
+/// A named special token, or the class's own spelling where the files do not state it.
+AddedToken named_token(const TokenizerConfig& config,
+                       const std::string& name,
+                       const std::string& fallback);
+
+/// A BPE vocabulary and its merges.
+struct BpeTables {
+  std::vector<std::string> tokens;                          ///< by id, without gaps
+  std::vector<std::pair<std::string, std::string>> merges;  ///< by rank
+  std::string vocab_path, merges_path;                      ///< for errors
+};
+
+/// vocab.json and merges.txt. Errors: file_not_found, bad_tokenizer.
+BpeTables read_bpe_files(const std::string& dir);
+
+/// One entry of a Unigram vocabulary; its position is its id.
+struct UnigramPiece {
+  std::string text;
+  double score;         ///< of tokenizer.json: read as the tokenizers library does (lossy_float.h)
+  bool hidden = false;  ///< has an id, but is never found in a text
+};
+
+/// tokenizer.json: the model's tables, and everything else as a document.
+struct TokenizerJson {
+  std::string path;
+  Json document;  ///< every member but "model"
+  Json model;     ///< members of "model" but "vocab" and "merges"
+  std::string model_type;
+  BpeTables bpe;                     ///< BPE only
+  std::vector<UnigramPiece> pieces;  ///< Unigram only
+  std::vector<AddedToken> added_tokens;
+};
+
+/// Errors: file_not_found, bad_tokenizer (also for a model that is neither BPE nor Unigram).
+TokenizerJson read_tokenizer_json(const std::string& path);
+
+/// The ids that the post-processor puts around a single text.
+struct Template {
+  std::vector<std::int64_t> prefix, suffix;
+};
+
+/// Reads RobertaProcessing and TemplateProcessing. Errors: bad_tokenizer.
+Template read_post_processor(const TokenizerJson& file);
+
+}  // namespace ditq
