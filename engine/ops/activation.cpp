@@ -21,6 +21,7 @@ Tensor gelu_tanh(const Tensor& x) {
 Tensor gelu_new(const Tensor& x) {
   if (x.scalar_type() == at::kFloat) return gelu_tanh(x);
   const double factor = std::sqrt(2.0 / std::numbers::pi);
+  // Not in place: some of torch's in-place kernels give other last bits.
   const Tensor inner = x.pow(3.0).mul(0.044715).add(x).mul(factor).tanh().add(1.0);
   return x.mul(0.5).mul(inner);
 }

@@ -28,12 +28,18 @@ DITQ_VECTOR_CLONES void add_moments(const T* __restrict__ x,
                                     std::int64_t channels,
                                     float* __restrict__ sum,
                                     float* __restrict__ square) {
+  const auto add = [&](std::int64_t at, std::int64_t c) __attribute__((always_inline)) {
+    const float value = load_float(x + at) - load_float(origin + c);
+    sum[c] += value;
+    square[c] += value * value;
+  };
   for (std::int64_t p = 0; p < pixels; ++p) {
-    for_lanes(channels, [=](std::int64_t c, std::int64_t) {
-      const float value = load_float(x + p * channels + c) - load_float(origin + c);
-      sum[c] += value;
-      square[c] += value * value;
-    });
+    const std::int64_t first = p * channels;
+    std::int64_t c = 0;
+    for (; c + kLanes <= channels; c += kLanes) {
+      for (std::int64_t lane = 0; lane < kLanes; ++lane) add(first + c + lane, c + lane);
+    }
+    for (; c < channels; ++c) add(first + c, c);
   }
 }
 
@@ -41,8 +47,8 @@ DITQ_VECTOR_CLONES void add_moments(const T* __restrict__ x,
 /// polynomial of degree 6 (Cephes expf), no calls: loops over it vectorise.
 inline float exp_bounded(float x) {
   constexpr float kMagic = 12582912.0F;  // 1.5 * 2^23: adding it rounds to an integer
-  x = x > 87.0F ? 87.0F : x;
-  x = x < -87.0F ? -87.0F : x;
+  x = x < 87.0F ? x : 87.0F;
+  x = x > -87.0F ? x : -87.0F;
   const float n = (x * 1.44269504F + kMagic) - kMagic;
   const float r = (x - n * 0.693359375F) + n * 2.12194440e-4F;
   float poly = 1.9875691500e-4F;
@@ -56,6 +62,27 @@ inline float exp_bounded(float x) {
   return mantissa * std::bit_cast<float>(power);
 }
 
+/// What a float becomes in T and back. Of a NaN it keeps the upper half, which is a NaN where x was bf16.
+template <typename T>
+inline float passed_through(float value) {
+  if (std::is_same_v<T, float>) return value;
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  return std::bit_cast<float>((bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000);
+}
+
+inline void store_exact(float* to, float value) {
+  *to = value;
+}
+inline void store_exact(BFloat16Bits* to, float value) {
+  to->bits = static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(value) >> 16);
+}
+
+template <typename T, bool silu>
+inline float finish(float value) {
+  value = passed_through<T>(value);
+  return silu ? passed_through<T>(value / (1.0F + exp_bounded(-value))) : value;
+}
+
 template <typename T, bool silu>
 DITQ_VECTOR_CLONES void scale_pixels(const T* __restrict__ x,
                                      std::int64_t pixels,
@@ -63,12 +90,24 @@ DITQ_VECTOR_CLONES void scale_pixels(const T* __restrict__ x,
                                      const float* __restrict__ scale,
                                      const float* __restrict__ shift,
                                      T* __restrict__ out) {
+  float lanes[kLanes];
   for (std::int64_t p = 0; p < pixels; ++p) {
-    for_lanes(channels, [=](std::int64_t c, std::int64_t) {
-      float value = rounded<T>(load_float(x + p * channels + c) * scale[c] + shift[c]);
-      if (silu) value = value / (1.0F + exp_bounded(-value));
-      store_rounded(out + p * channels + c, value);
-    });
+    const T* from = x + p * channels;
+    T* to = out + p * channels;
+    std::int64_t c = 0;
+    for (; c + kLanes <= channels; c += kLanes) {
+      // Three loops: the compiler uses the full width for those that are f32 throughout.
+      for (std::int64_t lane = 0; lane < kLanes; ++lane) {
+        lanes[lane] = load_float(from + c + lane) * scale[c + lane] + shift[c + lane];
+      }
+      for (std::int64_t lane = 0; lane < kLanes; ++lane) {
+        lanes[lane] = finish<T, silu>(lanes[lane]);
+      }
+      for (std::int64_t lane = 0; lane < kLanes; ++lane) store_exact(to + c + lane, lanes[lane]);
+    }
+    for (; c < channels; ++c) {
+      store_exact(to + c, finish<T, silu>(load_float(from + c) * scale[c] + shift[c]));
+    }
   }
 }
 
