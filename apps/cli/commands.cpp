@@ -27,6 +27,9 @@ const std::vector<Command>& commands() {
   static const std::vector<Command> table = {
       {"build-fp8", "Convert",
        "Turn a ModelOpt FP8 export into a transformer that SGLang and ditq load", run_build_fp8},
+      {"build-nvfp4", "Convert",
+       "Turn a ModelOpt NVFP4 export into a transformer of BF16 and NVFP4 layers",
+       run_build_nvfp4},
       {"inspect", "Look", "Show what a checkpoint is: family, scheme, layers, scales, size",
        run_inspect},
       {"tokenize", "Look", "Print the token ids of prompts", run_tokenize},

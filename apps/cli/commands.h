@@ -30,6 +30,7 @@ ExitCode run_command_line(const Arguments& arguments);
 
 // One function per subcommand, defined in the file of its name.
 ExitCode run_build_fp8(const Arguments& arguments);
+ExitCode run_build_nvfp4(const Arguments& arguments);
 ExitCode run_compare(const Arguments& arguments);
 ExitCode run_generate(const Arguments& arguments);
 ExitCode run_inspect(const Arguments& arguments);

@@ -190,12 +190,10 @@ void finish_checkpoints(CompareRequest& request, const CompareFlags& sides) {
   }
 }
 
-ExitCode report(const CompareResult& result, const std::string& require) {
+ExitCode report(const CompareResult& result) {
   write_output(dump_json(result.brief, {.indent = 2}) + "\n");
   for (const std::string& missed : result.missed) log_error("missed: " + missed);
-  if (!result.missed.empty()) return ExitCode::check_failed;
-  if (!require.empty()) log_info("every bar holds: " + require);
-  return ExitCode::done;
+  return result.missed.empty() ? ExitCode::done : ExitCode::check_failed;
 }
 
 }  // namespace
@@ -239,7 +237,7 @@ ExitCode run_compare(const Arguments& arguments) {
     finish_files(flags, request);
   else
     finish_checkpoints(request, more);
-  return report(load_engine().compare(request), request.require);
+  return report(load_engine().compare(request));
 }
 
 }  // namespace ditq

@@ -1,5 +1,6 @@
 #include "engine_loader.h"
 
+#include <cstdlib>
 #include <filesystem>
 
 #include <dlfcn.h>
@@ -40,7 +41,14 @@ std::string existing_candidate() {
   return {};
 }
 
+/// Waiting threads of libgomp spin for milliseconds unless told otherwise, which costs nothing on idle cores and makes a
+/// run five times slower on busy ones. Read when the library loads, so it is set before that; the user's choice stays.
+void let_waiting_threads_sleep() {
+  ::setenv("OMP_WAIT_POLICY", "passive", /*overwrite=*/0);
+}
+
 Engine& open_engine() {
+  let_waiting_threads_sleep();
   std::string path = existing_candidate();
   const bool beside = !path.empty();
   if (!beside) path = kLibrary;

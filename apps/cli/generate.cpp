@@ -88,7 +88,9 @@ ExitCode run_generate(const Arguments& arguments) {
            "One prompt a line; or a .json file with a list of strings")
       .path();
   flags.add("negative-prompt", request.negative_prompt, "TEXT",
-            "What to keep away from, for families that take one");
+            "What to keep away from; needs --true-cfg-scale above 1");
+  flags.add("true-cfg-scale", request.true_cfg_scale, "X",
+            "Classifier-free guidance with the negative prompt: two evaluations a step (1: off)");
   declare_output(flags, request, output);
   shared.declare_run();
   const SglangFlags sglang(flags);

@@ -15,7 +15,8 @@ bool is_digit(char c) {
   return std::isdigit(static_cast<unsigned char>(c)) != 0;
 }
 
-/// "layers.11.norm1" becomes "layers.#.norm1": only numbers that are a whole part of the name are indices.
+/// "layers.11.norm1" becomes "layers.#.norm1": only numbers that are a whole part of the name are
+/// indices.
 std::string without_indices(const std::string& name) {
   std::string out;
   for (std::size_t begin = 0; begin <= name.size();) {

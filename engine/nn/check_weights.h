@@ -1,5 +1,6 @@
 #pragma once
-// Compares a network's checkpoint with the tensors that the network reads, before anything is built.
+// Compares a network's checkpoint with the tensors that the network reads, before anything is
+// built.
 
 #include <map>
 #include <string>
@@ -36,9 +37,9 @@ struct StoredTensor {
   Shape shape;
 };
 
-/// Checks that every required tensor is there with its shape and a floating-point dtype of at least 16 bits, and that
-/// nothing else is. `path` names the checkpoint.
-/// Errors: family_mismatch, which lists all problems; those that differ in numbers inside the name are one line.
+/// Checks that every required tensor is there with its shape and a floating-point dtype of at least
+/// 16 bits, and that nothing else is. `path` names the checkpoint. Errors: family_mismatch, which
+/// lists all problems; those that differ in numbers inside the name are one line.
 void check_weights(const WeightTable& table,
                    const std::map<std::string, StoredTensor>& found,
                    const std::string& path);

@@ -1,5 +1,6 @@
 #pragma once
-// Reads a component's config.json value by value and reports everything that is wrong with it at once.
+// Reads a component's config.json value by value and reports everything that is wrong with it at
+// once.
 
 #include <cstdint>
 #include <string>
@@ -9,12 +10,12 @@
 
 namespace ditq {
 
-/// Keys that are absent take the value given; a value of another type or out of range is a problem, and the read
-/// continues.
+/// Keys that are absent take the value given; a value of another type or out of range is a problem,
+/// and the read continues.
 class ConfigReader {
  public:
-  /// `what`: "CLIP text encoder", for messages; `path` names the document. Keeps a reference to `config`.
-  /// Errors: json_type when the document is no object.
+  /// `what`: "CLIP text encoder", for messages; `path` names the document. Keeps a reference to
+  /// `config`. Errors: json_type when the document is no object.
   ConfigReader(const Json& config, std::string what, std::string path);
 
   /// An integer within 1…most.

@@ -12,10 +12,21 @@ struct AttentionOptions {
 };
 
 /// softmax(q k^T * scale + bias) v.
-/// Shapes: q [B, Nh, Lq, Dh]; k, v [B, Nh, Lk, Dh]. bf16 or f32, softmax in f32. Returns q's shape and dtype.
+/// Shapes: q [B, Nh, Lq, Dh]; k, v [B, Nh, Lk, Dh], contiguous in Dh. bf16 or f32, softmax in f32. Returns q's shape and
+/// dtype; [B, Lq, Nh, Dh] in memory, so that joining the heads copies nothing.
+/// Plain bf16 attention runs on the CPU's bf16 products where it has them; everything else is torch's.
 Tensor attention(const Tensor& q,
                  const Tensor& k,
                  const Tensor& v,
                  const AttentionOptions& options = {});
 
+namespace reference {
+
+/// torch's own.
+Tensor attention(const Tensor& q,
+                 const Tensor& k,
+                 const Tensor& v,
+                 const AttentionOptions& options = {});
+
+}  // namespace reference
 }  // namespace ditq

@@ -31,9 +31,9 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias) {
 
 Tensor upsample_conv2d_weight(const Tensor& weight) {
   DITQ_ASSERT(weight.size(2) == 3 && weight.size(3) == 3);
-  // In one dimension, input i is the pixel pair (2i, 2i + 1). Pixel 2i sees w0 x[i-1] + (w1 + w2) x[i], pixel 2i + 1
-  // sees (w0 + w1) x[i] + w2 x[i+1]. As a transposed convolution (tap k of input i goes to pixel 2i - 1 + k), the taps
-  // are w2, w1 + w2, w0 + w1, w0.
+  // In one dimension, input i is the pixel pair (2i, 2i + 1). Pixel 2i sees w0 x[i-1] + (w1 + w2)
+  // x[i], pixel 2i + 1 sees (w0 + w1) x[i] + w2 x[i+1]. As a transposed convolution (tap k of input
+  // i goes to pixel 2i - 1 + k), the taps are w2, w1 + w2, w0 + w1, w0.
   constexpr std::array<std::array<bool, 3>, 4> kTaps{
       {{false, false, true}, {false, true, true}, {true, true, false}, {true, false, false}}};
   const Tensor wide = weight.to(at::kFloat);

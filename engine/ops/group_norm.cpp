@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
+#include <type_traits>
 #include <vector>
 
 #include <ATen/Parallel.h>
@@ -19,8 +21,8 @@ namespace {
 /// Pixels whose moments are summed in f32 before they go to f64.
 constexpr std::int64_t kChunk = 256;
 
-/// Sums of x - origin and of its square per channel. With the first pixel as origin nothing cancels where the mean is
-/// far above the spread.
+/// Sums of x - origin and of its square per channel. With the first pixel as origin nothing cancels
+/// where the mean is far above the spread.
 template <typename T>
 DITQ_VECTOR_CLONES void add_moments(const T* __restrict__ x,
                                     const T* __restrict__ origin,
@@ -43,12 +45,10 @@ DITQ_VECTOR_CLONES void add_moments(const T* __restrict__ x,
   }
 }
 
-/// e^x within 2 units in the last place for |x| <= 87; beyond, the ends' values. Cody and Waite's reduction, a
-/// polynomial of degree 6 (Cephes expf), no calls: loops over it vectorise.
+/// e^x within 2 units in the last place for |x| <= 87. Cody and Waite's reduction, a polynomial of
+/// degree 6 (Cephes expf), no calls and no branches: loops over it vectorise.
 inline float exp_bounded(float x) {
   constexpr float kMagic = 12582912.0F;  // 1.5 * 2^23: adding it rounds to an integer
-  x = x < 87.0F ? x : 87.0F;
-  x = x > -87.0F ? x : -87.0F;
   const float n = (x * 1.44269504F + kMagic) - kMagic;
   const float r = (x - n * 0.693359375F) + n * 2.12194440e-4F;
   float poly = 1.9875691500e-4F;
@@ -62,7 +62,8 @@ inline float exp_bounded(float x) {
   return mantissa * std::bit_cast<float>(power);
 }
 
-/// What a float becomes in T and back. Of a NaN it keeps the upper half, which is a NaN where x was bf16.
+/// What a float becomes in T and back. Of a NaN it keeps the upper half, which is a NaN where x was
+/// bf16.
 template <typename T>
 inline float passed_through(float value) {
   if (std::is_same_v<T, float>) return value;
@@ -77,38 +78,47 @@ inline void store_exact(BFloat16Bits* to, float value) {
   to->bits = static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(value) >> 16);
 }
 
-template <typename T, bool silu>
-inline float finish(float value) {
-  value = passed_through<T>(value);
-  return silu ? passed_through<T>(value / (1.0F + exp_bounded(-value))) : value;
-}
+/// Values that are worked on at once. Several short loops instead of one: the compiler keeps the
+/// full vector width in those that are f32 throughout and makes no branches of the bounds. So many
+/// that what one loop stores has left the store buffer when the next one loads it.
+constexpr std::int64_t kBlock = 128;
 
 template <typename T, bool silu>
-DITQ_VECTOR_CLONES void scale_pixels(const T* __restrict__ x,
-                                     std::int64_t pixels,
-                                     std::int64_t channels,
-                                     const float* __restrict__ scale,
-                                     const float* __restrict__ shift,
-                                     T* __restrict__ out) {
-  float lanes[kLanes];
-  for (std::int64_t p = 0; p < pixels; ++p) {
-    const T* from = x + p * channels;
-    T* to = out + p * channels;
-    std::int64_t c = 0;
-    for (; c + kLanes <= channels; c += kLanes) {
-      // Three loops: the compiler uses the full width for those that are f32 throughout.
-      for (std::int64_t lane = 0; lane < kLanes; ++lane) {
-        lanes[lane] = load_float(from + c + lane) * scale[c + lane] + shift[c + lane];
-      }
-      for (std::int64_t lane = 0; lane < kLanes; ++lane) {
-        lanes[lane] = finish<T, silu>(lanes[lane]);
-      }
-      for (std::int64_t lane = 0; lane < kLanes; ++lane) store_exact(to + c + lane, lanes[lane]);
+inline __attribute__((always_inline)) void scale_block(
+    const T* x, std::int64_t count, const float* scale, const float* shift, T* out) {
+  float value[kBlock];
+  float bounded[kBlock];
+  for (std::int64_t i = 0; i < count; ++i) {
+    value[i] = passed_through<T>(load_float(x + i) * scale[i] + shift[i]);
+  }
+  if (silu) {
+    for (std::int64_t i = 0; i < count; ++i) {
+      const float low = value[i] > -87.0F ? value[i] : -87.0F;
+      bounded[i] = low < 87.0F ? low : 87.0F;
     }
-    for (; c < channels; ++c) {
-      store_exact(to + c, finish<T, silu>(load_float(from + c) * scale[c] + shift[c]));
+    for (std::int64_t i = 0; i < count; ++i) {
+      value[i] = passed_through<T>(value[i] / (1.0F + exp_bounded(-bounded[i])));
     }
   }
+  for (std::int64_t i = 0; i < count; ++i) store_exact(out + i, value[i]);
+}
+
+/// out = x * scale + shift, then SiLU. scale and shift hold `period` values, a multiple of kBlock,
+/// and repeat.
+template <typename T, bool silu>
+DITQ_VECTOR_CLONES void scale_values(const T* __restrict__ x,
+                                     std::int64_t count,
+                                     const float* __restrict__ scale,
+                                     const float* __restrict__ shift,
+                                     std::int64_t period,
+                                     T* __restrict__ out) {
+  std::int64_t at = 0;
+  std::int64_t i = 0;
+  for (; i + kBlock <= count; i += kBlock) {
+    scale_block<T, silu>(x + i, kBlock, scale + at, shift + at, out + i);
+    at = at + kBlock == period ? 0 : at + kBlock;
+  }
+  if (i < count) scale_block<T, silu>(x + i, count - i, scale + at, shift + at, out + i);
 }
 
 /// Sums and sums of squares of every chunk: [chunks, 2, C].
@@ -150,10 +160,19 @@ Moments channel_moments(const std::vector<float>& sums,
   return {load_float(origin + channel) + mean, square / static_cast<double>(pixels) - mean * mean};
 }
 
-/// y = x * scale + shift, per channel.
+/// y = x * scale + shift, per channel; repeated until the length is a multiple of kBlock.
 struct Affine {
   std::vector<float> scale;
   std::vector<float> shift;
+
+  void repeat() {
+    const std::size_t channels = scale.size();
+    const std::size_t period = std::lcm(channels, static_cast<std::size_t>(kBlock));
+    for (std::size_t i = channels; i < period; ++i) {
+      scale.push_back(scale[i - channels]);
+      shift.push_back(shift[i - channels]);
+    }
+  }
 };
 
 template <typename T>
@@ -180,6 +199,7 @@ Affine fold(const std::vector<Moments>& moments,
       affine.shift[c] = static_cast<float>(load_float(bias + c) - mean * scale);
     }
   }
+  affine.repeat();
   return affine;
 }
 
@@ -203,11 +223,15 @@ void normalise(const Tensor& x,
     }
     const Affine affine = fold(moments, reinterpret_cast<const T*>(weight.const_data_ptr()),
                                reinterpret_cast<const T*>(bias.const_data_ptr()), options);
-    at::parallel_for(0, pixels, kChunk, [&](std::int64_t begin, std::int64_t end) {
-      const auto run = options.silu ? scale_pixels<T, true> : scale_pixels<T, false>;
-      run(from + begin * channels, end - begin, channels, affine.scale.data(), affine.shift.data(),
-          to + begin * channels);
-    });
+    const auto period = static_cast<std::int64_t>(affine.scale.size());
+    const std::int64_t count = pixels * channels;
+    at::parallel_for(
+        0, (count + period - 1) / period, 64, [&](std::int64_t begin, std::int64_t end) {
+          const auto run = options.silu ? scale_values<T, true> : scale_values<T, false>;
+          const std::int64_t first = begin * period;
+          run(from + first, std::min(end * period, count) - first, affine.scale.data(),
+              affine.shift.data(), period, to + first);
+        });
   }
 }
 

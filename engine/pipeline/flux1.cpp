@@ -287,6 +287,17 @@ Generation Flux1Pipeline::generate(const PictureRequest& request,
   return out;
 }
 
+/// FP8 weights stay where they are, whatever was asked for; otherwise there is no offload yet.
+void check_offload(const TransformerSource& source, const RunOptions& options) {
+  if (!options.dit_cpu_offload) return;
+  if (source.quant.scheme == Scheme::fp8) {
+    log_warning("--dit-cpu-offload is forced off: it does not go with ModelOpt FP8 weights");
+    return;
+  }
+  throw Error(ErrorCode::unsupported, "offload is not supported yet",
+              {.expected = "--dit-cpu-offload false"});
+}
+
 }  // namespace
 
 std::unique_ptr<Pipeline> load_flux1(const ComponentFolders& folders,
@@ -306,6 +317,7 @@ std::unique_ptr<Pipeline> load_flux1(const ComponentFolders& folders,
     throw Error(ErrorCode::unsupported, "NVFP4 transformers cannot be run yet",
                 {.path = source.checkpoint->path(), .advice = "FP8 and BF16 can"});
   }
+  check_offload(source, options);
   return std::make_unique<Flux1Pipeline>(folders, source, options);
 }
 

@@ -78,8 +78,9 @@ TEST(AutoencoderKl, StaysCloseToTheF32PictureInBf16) {
   EXPECT_EQ(picture.scalar_type(), at::kBFloat16);
   const Tensor expected = recorded(file, "decoder.output");
   const Tensor difference = sampled(picture, 4).to(at::kFloat).sub(expected);
-  // diffusers' own bf16 decode of these latents is 0.0052 root mean square away from its f32 one.
-  EXPECT_LT(difference.square().mean().sqrt().item<double>(), 0.0065);
+  // diffusers' own bf16 decode of these latents is 0.0015 root mean square away from its f32 one,
+  // as ours is.
+  EXPECT_LT(difference.square().mean().sqrt().item<double>(), 0.002);
 }
 
 TEST(AutoencoderKl, DecodesABatchOfPicturesThatAreNotSquare) {

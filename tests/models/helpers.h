@@ -1,5 +1,6 @@
 #pragma once
-// What the tests of networks share: opening weights, reading recorded tensors, comparing, and lists of names.
+// What the tests of networks share: opening weights, reading recorded tensors, comparing, and lists
+// of names.
 
 #include <fstream>
 #include <map>

@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include "ops/attention.h"
+#include "ops/exp.h"
 #include "ops/gemm.h"
 #include "ops/modulate.h"
 #include "ops/positions.h"
@@ -123,6 +125,53 @@ TEST(Modulate, AddsGatedRowsInPlace) {
       EXPECT_LE(test::relative(x, expected), dtype == at::kFloat ? 1e-6 : 0.0) << c.hidden;
     }
   }
+}
+
+struct AttentionCase {
+  std::int64_t batch, heads, queries, keys, head_size;
+};
+
+TEST(Attention, AgreesWithItsReference) {
+  for (const AttentionCase& c : {AttentionCase{1, 2, 320, 320, 128},
+                                 {1, 3, 4608, 4608, 128},
+                                 {2, 1, 1, 65, 64},
+                                 {1, 4, 77, 63, 32},
+                                 {1, 2, 65, 1, 2},
+                                 {1, 1, 3, 130, 96},
+                                 {2, 2, 64, 64, 200}}) {
+    const Tensor q =
+        normal(1, {c.batch, c.queries, c.heads, c.head_size}, at::kBFloat16).transpose(1, 2);
+    const Tensor k =
+        normal(2, {c.batch, c.keys, c.heads, c.head_size}, at::kBFloat16).transpose(1, 2);
+    const Tensor v =
+        normal(3, {c.batch, c.keys, c.heads, c.head_size}, at::kBFloat16).transpose(1, 2);
+    const Tensor out = attention(q, k, v);
+    const Tensor expected =
+        reference::attention(q.to(at::kFloat), k.to(at::kFloat), v.to(at::kFloat));
+    // Weights and result are rounded to bf16 once each.
+    EXPECT_LE(test::relative(out, expected), 0.01) << c.queries << " " << c.keys;
+    EXPECT_GE(test::cosine(out, expected), 0.99999) << c.queries << " " << c.keys;
+    EXPECT_LE(test::relative(out, reference::attention(q, k, v)), 0.01);
+  }
+}
+
+TEST(Attention, SurvivesHugeScores) {
+  const Tensor q = normal(1, {1, 1, 5, 64}, at::kBFloat16).mul(1e4);
+  const Tensor v = normal(2, {1, 1, 5, 64}, at::kBFloat16);
+  // Each query picks one key: the result is a row of v.
+  const Tensor out = attention(q, q, v);
+  EXPECT_LE(test::relative(out, reference::attention(q, q, v)), 0.01);
+}
+
+TEST(FastExp, IsWithinTwoUlps) {
+  for (float x = -86.9F; x < 88.0F; x += 0.0137F) {
+    const double exact = std::exp(static_cast<double>(x));
+    EXPECT_LE(std::fabs(fast_exp(x) - exact) / exact, 2.4e-7) << x;
+  }
+  EXPECT_EQ(fast_exp(-1000.0F), 0.0F);
+  EXPECT_EQ(fast_exp(-std::numeric_limits<float>::infinity()), 0.0F);
+  EXPECT_EQ(fast_exp(0.0F), 1.0F);
+  EXPECT_TRUE(std::isnan(fast_exp(std::nanf(""))));
 }
 
 TEST(Rope, AgreesWithItsReference) {

@@ -82,9 +82,8 @@ TEST(BrokenTokenizer, MissingFilesAreNamed) {
 
 TEST(BrokenTokenizer, AClassOfAnotherModelIsRefused) {
   const Folder folder = clip_files();
-  folder.edit("tokenizer_config.json", [](Json& config) {
-    config["tokenizer_class"] = "Qwen2Tokenizer";
-  });
+  folder.edit("tokenizer_config.json",
+              [](Json& config) { config["tokenizer_class"] = "Qwen2Tokenizer"; });
   expect_refused(folder, kBad, "Qwen2Tokenizer");
 }
 
@@ -112,9 +111,10 @@ TEST(BrokenTokenizer, WrongJsonTypesAreRefused) {
     folder.write("vocab.json", text);
     expect_refused(folder, kBad, "vocab.json");
   }
-  for (const char* text : {"{\"model\": []}", "{}", "[]", "{\"model\": {\"type\": \"BPE\"}}",
-                           "{\"model\": {\"type\": \"BPE\", \"vocab\": [], \"merges\": []}}",
-                           "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, \"merges\": {}}}"}) {
+  for (const char* text :
+       {"{\"model\": []}", "{}", "[]", "{\"model\": {\"type\": \"BPE\"}}",
+        "{\"model\": {\"type\": \"BPE\", \"vocab\": [], \"merges\": []}}",
+        "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, \"merges\": {}}}"}) {
     const Folder folder = clip_json();
     folder.write("tokenizer.json", text);
     expect_refused(folder, kBad, "tokenizer.json");
@@ -172,9 +172,8 @@ TEST(BrokenTokenizer, AddedTokensAgreeWithTheVocabulary) {
   });
   expect_refused(gap, kBad, "leave a gap");
   const Folder single_word = t5_json();
-  single_word.edit("tokenizer.json", [](Json& file) {
-    file["added_tokens"][0]["single_word"] = true;
-  });
+  single_word.edit("tokenizer.json",
+                   [](Json& file) { file["added_tokens"][0]["single_word"] = true; });
   expect_refused(single_word, kBad, "single_word");
 }
 
@@ -196,9 +195,7 @@ TEST(BrokenTokenizer, StagesThatClipDoesNotHaveAreRefused) {
       {"normalizer", [](Json& file) { file["normalizer"] = nullptr; }},
       {"pre-tokenizer", [](Json& file) { file["pre_tokenizer"]["pretokenizers"].erase(1); }},
       {"pre-tokenizer",
-       [](Json& file) {
-         file["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = "\\w+";
-       }},
+       [](Json& file) { file["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = "\\w+"; }},
       {"pre-tokenizer",
        [](Json& file) { file["pre_tokenizer"]["pretokenizers"][1]["add_prefix_space"] = true; }},
       {"end_of_word_suffix", [](Json& file) { file["model"].erase("end_of_word_suffix"); }},
@@ -216,10 +213,16 @@ TEST(BrokenTokenizer, StagesThatClipDoesNotHaveAreRefused) {
 
 TEST(BrokenTokenizer, StagesThatT5DoesNotHaveAreRefused) {
   const std::vector<std::pair<std::string, std::function<void(Json&)>>> changes{
-      {"a normalizer", [](Json& file) { file["normalizer"] = {{"type", "NFD"}}; }},
+      {"a normalizer",
+       [](Json& file) {
+         file["normalizer"] = {{"type", "NFD"}};
+       }},
       {"character map", [](Json& file) { file["normalizer"]["precompiled_charsmap"] = 3; }},
       {"base64", [](Json& file) { file["normalizer"]["precompiled_charsmap"] = "A*=="; }},
-      {"a pre-tokenizer", [](Json& file) { file["pre_tokenizer"] = {{"type", "ByteLevel"}}; }},
+      {"a pre-tokenizer",
+       [](Json& file) {
+         file["pre_tokenizer"] = {{"type", "ByteLevel"}};
+       }},
       {"a pre-tokenizer", [](Json& file) { file["pre_tokenizer"] = nullptr; }},
       {"a Metaspace",
        [](Json& file) {
@@ -245,9 +248,8 @@ TEST(BrokenTokenizer, StagesThatT5DoesNotHaveAreRefused) {
 TEST(BrokenTokenizer, ACharacterMapThatLeadsOutOfItselfIsRefused) {
   const auto with_map = [](const std::string& base64) {
     Folder folder = t5_json();
-    folder.edit("tokenizer.json", [&](Json& file) {
-      file["normalizer"]["precompiled_charsmap"] = base64;
-    });
+    folder.edit("tokenizer.json",
+                [&](Json& file) { file["normalizer"]["precompiled_charsmap"] = base64; });
     return folder;
   };
   expect_refused(with_map(""), kBad, "does not fit");
@@ -264,7 +266,8 @@ TEST(BrokenTokenizer, SpieceModelsOfOtherKindsAreRefused) {
     folder.write("spiece.model", good + more);
     return folder;
   };
-  // Protobuf: field 2 (trainer) { 3 (model_type): 2 (BPE) }, { 24: true }; field 3 { 5: false }; field 1 (piece) …
+  // Protobuf: field 2 (trainer) { 3 (model_type): 2 (BPE) }, { 24: true }; field 3 { 5: false };
+  // field 1 (piece) …
   expect_refused(with({"\x12\x02\x18\x02", 4}), kBad, "model type 2");
   expect_refused(with({"\x12\x03\xC0\x01\x01", 5}), kBad, "treat_whitespace_as_suffix");
   expect_refused(with({"\x1A\x02\x28\x00", 4}), kBad, "not escaped");
@@ -290,7 +293,9 @@ void survive(const Folder& folder) {
 
 /// Copies of a file with random bytes changed, cut out, doubled or cut off.
 std::string spoil(std::string text, std::mt19937& random) {
-  const auto below = [&](std::size_t n) { return std::uniform_int_distribution<std::size_t>(0, n - 1)(random); };
+  const auto below = [&](std::size_t n) {
+    return std::uniform_int_distribution<std::size_t>(0, n - 1)(random);
+  };
   for (std::size_t count = 1 + below(4); count > 0 && !text.empty(); --count) {
     const std::size_t at = below(text.size());
     switch (below(5)) {

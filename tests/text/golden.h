@@ -16,13 +16,15 @@ inline Json golden_cases(const std::filesystem::path& file) {
 }
 
 /// A field of a case, or another one where it is absent: "the same as".
-inline std::vector<std::int64_t> ids_of(const Json& golden, const std::string& field,
+inline std::vector<std::int64_t> ids_of(const Json& golden,
+                                        const std::string& field,
                                         const std::string& otherwise) {
   return golden[golden.contains(field) ? field : otherwise].get<std::vector<std::int64_t>>();
 }
 
 /// Copies files of one folder into another.
-inline void copy_files(const std::filesystem::path& from, const std::filesystem::path& to,
+inline void copy_files(const std::filesystem::path& from,
+                       const std::filesystem::path& to,
                        const std::vector<std::string>& names) {
   for (const std::string& name : names) {
     std::filesystem::copy_file(from / name, to / name,

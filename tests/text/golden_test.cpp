@@ -1,4 +1,7 @@
-// Token ids against recorded ones: the bundled pipeline always, the full-size tokenizers where their data is there.
+// Token ids against recorded ones: the bundled pipeline always, the full-size tokenizers where
+// their data is there.
+#include "text/golden.h"
+
 #include <cstring>
 #include <fstream>
 #include <sstream>
@@ -7,7 +10,6 @@
 #include <gtest/gtest.h>
 
 #include "support/paths.h"
-#include "text/golden.h"
 #include "text/tokenizer.h"
 
 namespace ditq {
@@ -15,8 +17,11 @@ namespace {
 
 using Ids = std::vector<std::int64_t>;
 
-void expect_ids(const Tokenizer& tokenizer, const Json& cases, const std::string& field,
-                const std::string& otherwise, std::int64_t max_length) {
+void expect_ids(const Tokenizer& tokenizer,
+                const Json& cases,
+                const std::string& field,
+                const std::string& otherwise,
+                std::int64_t max_length) {
   ASSERT_FALSE(cases.empty());
   for (const Json& golden : cases) {
     const std::string text = golden["text"];

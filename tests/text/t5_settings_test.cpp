@@ -1,8 +1,10 @@
-// Variants of T5's tokenizer.json that pipelines in the field have, on a vocabulary of a few pieces.
+// Variants of T5's tokenizer.json that pipelines in the field have, on a vocabulary of a few
+// pieces.
 #include <fstream>
 
 #include <gtest/gtest.h>
 
+#include "base/error.h"
 #include "base/json.h"
 #include "support/paths.h"
 #include "text/tokenizer.h"
@@ -12,7 +14,8 @@ namespace {
 
 using Ids = std::vector<std::int64_t>;
 
-/// pad 0, eos 1, unk 2, "▁" 3, "a" 4, "b" 5, "▁a" 6, "ab" 7, "c" 8.
+/// Expected ids below are what tokenizers 0.23.3 gives for the same file. pad 0, eos 1, unk 2, "▁"
+/// 3, "a" 4, "b" 5, "▁a" 6, "ab" 7, "c" 8.
 Json small_file() {
   return Json::parse(R"({
     "added_tokens": [{"id": 0, "content": "<pad>"}, {"id": 1, "content": "</s>"},
@@ -49,8 +52,9 @@ TEST(T5Settings, ReadsOldFilesThatSayAddPrefixSpace) {
   file["pre_tokenizer"] = {{"type", "Metaspace"}, {"replacement", "\u2581"}};
   file["pre_tokenizer"]["add_prefix_space"] = true;
   EXPECT_EQ(encode(file, "a"), (Ids{6, 1}));
+  // What the library answers: add_prefix_space does not match declared prepend_scheme.
   file["pre_tokenizer"]["add_prefix_space"] = false;
-  EXPECT_EQ(encode(file, "a"), (Ids{4, 1}));
+  EXPECT_THROW(encode(file, "a"), Error);
 }
 
 TEST(T5Settings, FusesAdjacentUnknownCharacters) {
@@ -61,7 +65,8 @@ TEST(T5Settings, FusesAdjacentUnknownCharacters) {
 TEST(T5Settings, TheFirstOfEqualPathsWins) {
   Json file = small_file();
   file["pre_tokenizer"]["prepend_scheme"] = "never";
-  // a+b = -6 and ab = -4: one piece. With ab = -6 both are equal; the one found first, from the left, is "ab".
+  // a+b = -6 and ab = -4: one piece. With ab = -6 both are equal; the one found first, from the
+  // left, is "ab".
   EXPECT_EQ(encode(file, "ab"), (Ids{7, 1}));
   file["model"]["vocab"][7][1] = -6.0;
   EXPECT_EQ(encode(file, "ab"), (Ids{7, 1}));

@@ -10,12 +10,12 @@ namespace {
 TEST(Unicode, FindsTheFirstIllFormedByte) {
   EXPECT_EQ(unicode::find_invalid_utf8("plain and \xC3\xA9 \xE2\x82\xAC \xF0\x9F\x98\x80"),
             std::string::npos);
-  EXPECT_EQ(unicode::find_invalid_utf8("ab\x80"), 2U);                   // stray continuation
-  EXPECT_EQ(unicode::find_invalid_utf8("ab\xC0\xAF"), 2U);               // overlong '/'
-  EXPECT_EQ(unicode::find_invalid_utf8("ab\xE0\x80\x80"), 2U);           // overlong NUL
-  EXPECT_EQ(unicode::find_invalid_utf8("ab\xED\xA0\x80"), 2U);           // surrogate
-  EXPECT_EQ(unicode::find_invalid_utf8("ab\xF4\x90\x80\x80"), 2U);       // above U+10FFFF
-  EXPECT_EQ(unicode::find_invalid_utf8("ab\xE2\x82"), 2U);               // cut short
+  EXPECT_EQ(unicode::find_invalid_utf8("ab\x80"), 2U);              // stray continuation
+  EXPECT_EQ(unicode::find_invalid_utf8("ab\xC0\xAF"), 2U);          // overlong '/'
+  EXPECT_EQ(unicode::find_invalid_utf8("ab\xE0\x80\x80"), 2U);      // overlong NUL
+  EXPECT_EQ(unicode::find_invalid_utf8("ab\xED\xA0\x80"), 2U);      // surrogate
+  EXPECT_EQ(unicode::find_invalid_utf8("ab\xF4\x90\x80\x80"), 2U);  // above U+10FFFF
+  EXPECT_EQ(unicode::find_invalid_utf8("ab\xE2\x82"), 2U);          // cut short
   EXPECT_EQ(unicode::find_invalid_utf8("twelve bytes\xFF and more"), 12U);
   EXPECT_EQ(unicode::find_invalid_utf8(""), std::string::npos);
 }
@@ -77,7 +77,7 @@ TEST(Unicode, EndsGraphemeClusters) {
   EXPECT_EQ(end("ab"), 1U);
   EXPECT_EQ(end("\r\nx"), 2U);
   EXPECT_EQ(end("e\u0302\u0323x"), 5U);
-  EXPECT_EQ(end("\U0001F1E9\U0001F1EA\U0001F1EB"), 8U);             // one flag
+  EXPECT_EQ(end("\U0001F1E9\U0001F1EA\U0001F1EB"), 8U);                // one flag
   EXPECT_EQ(end("\U0001F468\u200D\U0001F469\u200D\U0001F467!"), 18U);  // one family
 }
 

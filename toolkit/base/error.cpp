@@ -92,15 +92,13 @@ std::string_view name(ErrorCode code) {
 Error::Error(ErrorCode code, std::string sentence, ErrorFacts facts)
     : code_(code), sentence_(std::move(sentence)), facts_(std::move(facts)) {
   message_ = sentence_;
-  if (!facts_.tensor.empty()) message_ += ": tensor '" + facts_.tensor + "'";
-  if (!facts_.expected.empty() || !facts_.found.empty()) {
-    message_ += ": ";
-    if (!facts_.expected.empty()) message_ += "expected " + facts_.expected;
-    if (!facts_.expected.empty() && !facts_.found.empty()) message_ += ", ";
-    if (!facts_.found.empty()) message_ += "found " + facts_.found;
+  if (!facts_.tensor.empty()) message_.append(": tensor '").append(facts_.tensor).append("'");
+  if (!facts_.expected.empty()) message_.append(": expected ").append(facts_.expected);
+  if (!facts_.found.empty()) {
+    message_.append(facts_.expected.empty() ? ": found " : ", found ").append(facts_.found);
   }
-  if (!facts_.path.empty()) message_ += " (" + facts_.path + ")";
-  if (!facts_.advice.empty()) message_ += ". " + facts_.advice;
+  if (!facts_.path.empty()) message_.append(" (").append(facts_.path).append(")");
+  if (!facts_.advice.empty()) message_.append(". ").append(facts_.advice);
 }
 
 void assert_failed(const char* condition, const char* file, int line) {

@@ -97,6 +97,8 @@ struct FamilySpec {
   std::vector<std::string> fp8_fallback;  ///< BF16 fallback patterns of SGLang's code
   std::vector<std::string>
       fp8_fallback_documented;  ///< those of its documentation, where they differ
+  std::vector<std::string>
+      nvfp4_fallback;  ///< those of build-nvfp4's preset "<name>-nvfp4"; empty: no preset
 
   std::vector<NameRule>
       runtime_names;  ///< diffusers module names to SGLang runtime names, in order

@@ -28,6 +28,18 @@ std::vector<std::string> fallback_patterns(bool documented) {
   return patterns;
 }
 
+/// Names in which '*' stands for any characters: SGLang's preset flux1-nvfp4 (bridge reference 3.3).
+std::vector<std::string> nvfp4_fallback_patterns() {
+  return {"transformer_blocks.*.norm1.linear*",
+          "transformer_blocks.*.norm1_context.linear*",
+          "transformer_blocks.*.ff.net.0.proj*",
+          "transformer_blocks.*.ff.net.2*",
+          "transformer_blocks.*.ff_context.net.0.proj*",
+          "transformer_blocks.*.ff_context.net.2*",
+          "single_transformer_blocks.*.norm.linear*",
+          "single_transformer_blocks.*.proj_mlp*"};
+}
+
 /// Rows of the joint blocks: image stream first, then what the text stream adds. Dims: D hidden, H head size.
 std::vector<LayerRow> double_block_layers() {
   const std::string block = "transformer_blocks.#.";
@@ -194,6 +206,7 @@ const FamilySpec& flux1_family() {
       .class_names = {"FluxTransformer2DModel"},
       .fp8_fallback = fallback_patterns(/*documented=*/false),
       .fp8_fallback_documented = fallback_patterns(/*documented=*/true),
+      .nvfp4_fallback = nvfp4_fallback_patterns(),
       .dialects = {{"diffusers",
                     {"x_embedder.weight", "single_transformer_blocks.0.proj_mlp.weight",
                      "time_text_embed.text_embedder.linear_1.weight"}},

@@ -17,7 +17,8 @@ constexpr std::uint32_t kNone = ~std::uint32_t{0};
 /// Words up to this many bytes are worth remembering; longer ones hardly repeat.
 constexpr std::size_t kLongestCachedWord = 64;
 
-/// GPT-2's bytes_to_unicode: printable Latin-1 stands for itself, the other bytes for U+0100 onwards.
+/// GPT-2's bytes_to_unicode: printable Latin-1 stands for itself, the other bytes for U+0100
+/// onwards.
 char32_t byte_symbol(unsigned char byte) {
   const auto printable = [](int b) {
     return (b >= '!' && b <= '~') || (b >= 0xA1 && b <= 0xAC) || (b >= 0xAE && b <= 0xFF);

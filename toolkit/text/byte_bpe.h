@@ -14,8 +14,9 @@
 
 namespace ditq {
 
-/// When a merge makes a pair that may merge too: at once, or after all pairs of the present rank. The two agree for
-/// merges that were learned in their order; files written by hand can tell them apart.
+/// When a merge makes a pair that may merge too: at once, or after all pairs of the present rank.
+/// The two agree for merges that were learned in their order; files written by hand can tell them
+/// apart.
 enum class MergeOrder {
   heap,    ///< tokenizers, models/bpe/word.rs (merge_all)
   rounds,  ///< CLIP's bpe(): all occurrences of the best pair, then the next pair
@@ -24,8 +25,8 @@ enum class MergeOrder {
 /// A vocabulary whose words are merged from bytes; the last byte of a word carries "</w>".
 class ByteBpe {
  public:
-  /// Errors: bad_tokenizer for repeated tokens, a merge of symbols or into a symbol that the vocabulary lacks, a merge
-  /// listed twice, and a byte without symbol.
+  /// Errors: bad_tokenizer for repeated tokens, a merge of symbols or into a symbol that the
+  /// vocabulary lacks, a merge listed twice, and a byte without symbol.
   ByteBpe(BpeTables tables, MergeOrder order);
   ByteBpe(const ByteBpe&) = delete;
   ByteBpe& operator=(const ByteBpe&) = delete;
@@ -40,7 +41,8 @@ class ByteBpe {
   const std::string& token(std::int64_t id) const { return tokens_[static_cast<std::size_t>(id)]; }
   std::int64_t size() const { return static_cast<std::int64_t>(tokens_.size()); }
 
-  /// The bytes that a token stands for; a token with other characters than the byte symbols stands for itself.
+  /// The bytes that a token stands for; a token with other characters than the byte symbols stands
+  /// for itself.
   std::string bytes(std::string_view token) const;
 
  private:

@@ -11,7 +11,8 @@
 namespace ditq {
 namespace {
 
-// A darts-clone unit: bits 0-7 label, 8 "a leaf follows", 9 offset in steps of 256, 10-30 offset, 31 "this is a leaf".
+// A darts-clone unit: bits 0-7 label, 8 "a leaf follows", 9 offset in steps of 256, 10-30 offset,
+// 31 "this is a leaf".
 bool is_leaf(std::uint32_t unit) {
   return (unit >> 31) != 0;
 }

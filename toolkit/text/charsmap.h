@@ -1,5 +1,6 @@
 #pragma once
-// SentencePiece's precompiled character map: a double array that leads from byte sequences to their replacements.
+// SentencePiece's precompiled character map: a double array that leads from byte sequences to their
+// replacements.
 
 #include <cstdint>
 #include <optional>
@@ -10,8 +11,8 @@
 namespace ditq {
 
 /// A character map as the tokenizers library applies it: by grapheme cluster.
-/// Layout: u32 size of the double array in bytes, the array (darts-clone units, little endian), the replacements, each
-/// ended by a NUL.
+/// Layout: u32 size of the double array in bytes, the array (darts-clone units, little endian), the
+/// replacements, each ended by a NUL.
 class Charsmap {
  public:
   /// Checks every unit once, so that no lookup can leave the array or the replacements.
@@ -21,8 +22,8 @@ class Charsmap {
   /// The blob as tokenizer.json holds it. Errors: bad_tokenizer.
   static Charsmap from_base64(std::string_view text, const std::string& path);
 
-  /// A cluster of less than 6 bytes is replaced by the entry of its first matching prefix, whatever follows that; in
-  /// longer clusters each character is replaced by itself.
+  /// A cluster of less than 6 bytes is replaced by the entry of its first matching prefix, whatever
+  /// follows that; in longer clusters each character is replaced by itself.
   /// Source: tokenizers, normalizers/precompiled.rs; spm_precompiled, lib.rs.
   std::string normalize(std::string_view utf8) const;
 
@@ -36,7 +37,8 @@ class Charsmap {
   std::optional<Rule> longest(std::string_view text) const;
 
  private:
-  /// Calls `found(bytes, replacement)` for the entries that start `key`, shortest first, until it returns false.
+  /// Calls `found(bytes, replacement)` for the entries that start `key`, shortest first, until it
+  /// returns false.
   template <typename Found>
   void for_each_prefix(std::string_view key, Found found) const;
 

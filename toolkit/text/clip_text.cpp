@@ -102,7 +102,8 @@ class WordSplitter {
     take(end - at_);
   }
 
-  /// Bytes of `word` at `at`; to a pattern that ignores case, the long s is an s. Text has no capitals left.
+  /// Bytes of `word` at `at`; to a pattern that ignores case, the long s is an s. Text has no
+  /// capitals left.
   std::size_t match(std::size_t at, std::string_view word) const {
     const std::size_t start = at;
     for (const char expected : word) {

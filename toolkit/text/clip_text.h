@@ -1,5 +1,6 @@
 #pragma once
-// What CLIP's two tokenizer classes do with a text before byte-pair encoding: normalization and the split in words.
+// What CLIP's two tokenizer classes do with a text before byte-pair encoding: normalization and the
+// split in words.
 
 #include <string>
 #include <string_view>
@@ -14,8 +15,9 @@ inline constexpr std::string_view kClipEnd = "<|endoftext|>";
 /// The fast class: NFC, white space runs to one space, lower case without context.
 std::string clip_normalize_fast(std::string_view text);
 
-/// The slow class without ftfy: characters of category C* dropped, CJK ideographs set apart, NFC, single spaces,
-/// Python's lower case. Source: transformers 4.57, models/clip/tokenization_clip.py (BasicTokenizer).
+/// The slow class without ftfy: characters of category C* dropped, CJK ideographs set apart, NFC,
+/// single spaces, Python's lower case. Source: transformers 4.57, models/clip/tokenization_clip.py
+/// (BasicTokenizer).
 std::string clip_normalize_slow(std::string_view text);
 
 /// Which word pattern splits a normalized text.

@@ -70,7 +70,8 @@ class ClipTokenizer final : public Tokenizer {
   }
 
  private:
-  /// The slow class knows no added tokens that are looked for after normalization: it takes all of them at once.
+  /// The slow class knows no added tokens that are looked for after normalization: it takes all of
+  /// them at once.
   std::vector<AddedToken> select(const std::vector<AddedToken>& added, bool normalized) const {
     std::vector<AddedToken> out;
     for (const AddedToken& token : added) {
@@ -98,7 +99,8 @@ class ClipTokenizer final : public Tokenizer {
       const bool spelled =
           pattern_ == ClipPattern::slow && (word == kClipStart || word == kClipEnd);
       if (spelled) {
-        // Lower-casing and dropping made a special token of the text: the slow class takes it as one.
+        // Lower-casing and dropping made a special token of the text: the slow class takes it as
+        // one.
         ids.push_back(bpe_->find(word).value_or(facts().unk_id));
       } else {
         bpe_->encode(word, cache, ids);
@@ -121,8 +123,8 @@ class ClipTokenizer final : public Tokenizer {
   std::vector<AddedToken> added_;
 };
 
-/// Gives every added token its id: the vocabulary's where that has the token, else the stated one, which has to follow
-/// the vocabulary without gaps.
+/// Gives every added token its id: the vocabulary's where that has the token, else the stated one,
+/// which has to follow the vocabulary without gaps.
 void settle_ids(const ByteBpe& bpe, ClipParts& parts) {
   std::vector<std::int64_t> behind;
   for (AddedToken& token : parts.added) {
@@ -142,14 +144,7 @@ void settle_ids(const ByteBpe& bpe, ClipParts& parts) {
       behind.push_back(token.id);
     }
   }
-  std::sort(behind.begin(), behind.end());
-  for (std::size_t i = 0; i < behind.size(); ++i) {
-    const std::int64_t expected = bpe.size() + static_cast<std::int64_t>(i);
-    if (behind[i] != expected) {
-      bad_tokenizer("the ids of added tokens leave a gap or are taken", parts.path,
-                    {.expected = std::to_string(expected), .found = std::to_string(behind[i])});
-    }
-  }
+  require_ids_behind(std::move(behind), bpe.size(), parts.path);
 }
 
 void add_once(const AddedToken& token, std::vector<AddedToken>& added) {
@@ -227,7 +222,8 @@ void check_normalizer(const TokenizerJson& file) {
   require_like(file.document.value("normalizer", Json()), clip, "the normalizer", file.path);
 }
 
-/// The pattern of the pre-tokenizer's first stage: transformers 5 writes the special spellings into it.
+/// The pattern of the pre-tokenizer's first stage: transformers 5 writes the special spellings into
+/// it.
 ClipPattern check_pre_tokenizer(const TokenizerJson& file) {
   static const std::string kWords = R"('s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+)";
   static const std::string kSpecials = R"(<\|startoftext\|>|<\|endoftext\|>|)";

@@ -1,6 +1,6 @@
 #pragma once
-// Two open-addressing hash tables for vocabularies. A real one has 50,000 entries and is built at every start: these
-// take a third of the time of std::unordered_map.
+// Two open-addressing hash tables for vocabularies. A real one has 50,000 entries and is built at
+// every start: these take a third of the time of std::unordered_map.
 
 #include <bit>
 #include <cstddef>

@@ -53,8 +53,8 @@ struct Reader {
     return true;
   }
 
-  /// Appends digits while they fit 64 bits. Of the rest, `counted` gets the number (integer part); behind the point
-  /// serde_json ignores them.
+  /// Appends digits while they fit 64 bits. Of the rest, `counted` gets the number (integer part);
+  /// behind the point serde_json ignores them.
   std::size_t digits(std::uint64_t& significand, std::int64_t& counted) {
     const std::size_t start = at;
     bool full = false;

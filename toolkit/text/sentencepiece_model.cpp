@@ -122,8 +122,8 @@ class ModelReader {
       if (field->number == 3) type = PieceType{field->value};
     }
     const std::size_t id = model_.pieces.size();
-    const bool text_is_good = !piece.text.empty() &&
-                              unicode::find_invalid_utf8(piece.text) == std::string::npos;
+    const bool text_is_good =
+        !piece.text.empty() && unicode::find_invalid_utf8(piece.text) == std::string::npos;
     if (!text_is_good || !std::isfinite(piece.score)) {
       bad_tokenizer(fmt::format("piece {} has no text or no score", id), path_);
     }
@@ -196,7 +196,8 @@ std::string SentencePieceNormalizer::normalize(std::string_view utf8) const {
   while (!utf8.empty()) {
     Prefix prefix = normalize_prefix(charsmap, utf8);
     utf8.remove_prefix(prefix.taken);
-    // Only a rule that gives one space is a leading space; one that gives nothing ends the search for them.
+    // Only a rule that gives one space is a leading space; one that gives nothing ends the search
+    // for them.
     const bool leading = remove_extra_whitespaces && !anything && prefix.text == " ";
     if (leading) continue;
     if (!anything && add_dummy_prefix) out += kSpace;

@@ -1,6 +1,6 @@
 #pragma once
-// spiece.model: a protobuf message (sentencepiece_model.proto) of pieces and normalization rules, read without the
-// sentencepiece library. docs/formats/tokenizers.md says why.
+// spiece.model: a protobuf message (sentencepiece_model.proto) of pieces and normalization rules,
+// read without the sentencepiece library. docs/formats/tokenizers.md says why.
 
 #include <cstdint>
 #include <optional>
@@ -31,8 +31,8 @@ struct SentencePieceModel {
   SentencePieceNormalizer normalizer;
 };
 
-/// Errors: file_not_found, bad_tokenizer for a damaged file and for what no T5 model has: another model type,
-/// user-defined or byte pieces, spaces that are not escaped or stand behind words.
+/// Errors: file_not_found, bad_tokenizer for a damaged file and for what no T5 model has: another
+/// model type, user-defined or byte pieces, spaces that are not escaped or stand behind words.
 SentencePieceModel read_sentencepiece_model(const std::string& path);
 
 }  // namespace ditq

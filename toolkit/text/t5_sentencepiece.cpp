@@ -35,8 +35,11 @@ struct Settings {
 
 class SentencePieceTokenizer final : public Tokenizer {
  public:
-  SentencePieceTokenizer(TokenizerFacts facts, Unigram model, SentencePieceNormalizer normalizer,
-                         const std::vector<AddedToken>& added, Settings settings)
+  SentencePieceTokenizer(TokenizerFacts facts,
+                         Unigram model,
+                         SentencePieceNormalizer normalizer,
+                         const std::vector<AddedToken>& added,
+                         Settings settings)
       : Tokenizer(std::move(facts)),
         model_(std::move(model)),
         normalizer_(std::move(normalizer)),
@@ -141,6 +144,23 @@ std::vector<AddedToken> sentinels(const TokenizerConfig& config,
   return out;
 }
 
+/// Added tokens are pieces of the model or follow it.
+void check_added(const Unigram& model,
+                 const std::vector<AddedToken>& added,
+                 const std::string& path) {
+  std::vector<std::int64_t> behind;
+  for (const AddedToken& token : added) {
+    if (token.id >= model.size()) {
+      behind.push_back(token.id);
+    } else if (model.piece(token.id) != token.content) {
+      bad_tokenizer("an added token has another id than the vocabulary gives it", path,
+                    {.expected = fmt::format("'{}' with id {}", model.piece(token.id), token.id),
+                     .found = "'" + token.content + "'"});
+    }
+  }
+  require_ids_behind(std::move(behind), model.size(), path);
+}
+
 }  // namespace
 
 std::unique_ptr<const Tokenizer> load_t5_sentencepiece(const std::string& path,
@@ -173,6 +193,7 @@ std::unique_ptr<const Tokenizer> load_t5_sentencepiece(const std::string& path,
   const AddedToken eos = settle("eos_token", "</s>");
   const AddedToken pad = settle("pad_token", "<pad>");
   const AddedToken unk = settle("unk_token", "<unk>");
+  check_added(model, added, path);
   std::int64_t largest = model.size() - 1;
   for (const AddedToken& token : added) largest = std::max(largest, token.id);
   TokenizerFacts facts{.kind = "t5",

@@ -252,13 +252,13 @@ Normalizer read_normalizer(const TokenizerJson& file) {
   return out;
 }
 
-/// Files before tokenizers 0.14 say add_prefix_space only; later ones prepend_scheme, or both.
+/// Files before tokenizers 0.14 say add_prefix_space only; later ones prepend_scheme, or both,
+/// which have to agree.
 Prepend read_prepend(const Json& metaspace, const std::string& path) {
   const bool add_prefix = flag(metaspace, "add_prefix_space", true, path);
   const Json scheme = metaspace.value("prepend_scheme", Json());
-  if (scheme.is_null()) return add_prefix ? Prepend::always : Prepend::never;
   if (scheme == "never") return Prepend::never;
-  if (scheme == "always" && add_prefix) return Prepend::always;
+  if ((scheme.is_null() || scheme == "always") && add_prefix) return Prepend::always;
   if (scheme == "first" && add_prefix) return Prepend::first;
   unknown_stage("a Metaspace", metaspace, path);
 }
@@ -310,13 +310,7 @@ void check_added(const Unigram& model,
                   {.expected = fmt::format("'{}' with id {}", token.content, *known),
                    .found = fmt::format("id {}", token.id)});
   }
-  std::sort(behind.begin(), behind.end());
-  for (std::size_t i = 0; i < behind.size(); ++i) {
-    const std::int64_t expected = model.size() + static_cast<std::int64_t>(i);
-    if (behind[i] == expected) continue;
-    bad_tokenizer("the ids of added tokens leave a gap or are taken", path,
-                  {.expected = std::to_string(expected), .found = std::to_string(behind[i])});
-  }
+  require_ids_behind(std::move(behind), model.size(), path);
 }
 
 std::int64_t read_unk_id(const TokenizerJson& file) {

@@ -1,5 +1,6 @@
 #pragma once
-// Text to token ids, equal to what transformers gives for the same files. See docs/formats/tokenizers.md.
+// Text to token ids, equal to what transformers gives for the same files. See
+// docs/formats/tokenizers.md.
 
 #include <cstdint>
 #include <memory>
@@ -42,10 +43,10 @@ class Tokenizer {
 
   const TokenizerFacts& facts() const { return facts_; }
 
-  /// Prefix, text, eos; cut to `max_length` ids by dropping the end of the text (0: no limit), then filled with pad_id
-  /// up to max_length when `pad`.
-  /// Errors: bad_text for text that is not UTF-8; usage for a max_length that the special tokens do not fit in, and
-  /// for `pad` without max_length.
+  /// Prefix, text, eos; cut to `max_length` ids by dropping the end of the text (0: no limit), then
+  /// filled with pad_id up to max_length when `pad`.
+  /// Errors: bad_text for text that is not UTF-8; usage for a max_length that the special tokens do
+  /// not fit in, and for `pad` without max_length.
   Encoding encode(std::string_view utf8, std::int64_t max_length, bool pad) const;
 
   /// The text of ids, special tokens included, as transformers' decode prints it; for messages.
@@ -60,19 +61,21 @@ class Tokenizer {
   TokenizerFacts facts_;
 };
 
-/// Which of transformers' two CLIP tokenizers to follow; they differ on control characters, CJK and final sigma.
+/// Which of transformers' two CLIP tokenizers to follow; they differ on control characters, CJK and
+/// final sigma.
 enum class ClipTokenizerClass {
   fast,  ///< CLIPTokenizerFast, transformers 5, SGLang
   slow,  ///< the pure Python class that diffusers uses with transformers 4 (without ftfy)
 };
 
-/// CLIP's byte-level BPE from vocab.json and merges.txt, or from tokenizer.json where those are not there.
+/// CLIP's byte-level BPE from vocab.json and merges.txt, or from tokenizer.json where those are not
+/// there.
 /// Errors: file_not_found, json_syntax, bad_tokenizer naming the file and the contradiction.
 std::unique_ptr<const Tokenizer> load_clip_tokenizer(const std::string& dir,
                                                      ClipTokenizerClass clip_class);
 
-/// T5's Unigram from tokenizer.json as the tokenizers library reads it, or from spiece.model through sentencepiece as
-/// the slow T5Tokenizer uses it where there is no tokenizer.json.
+/// T5's Unigram from tokenizer.json as the tokenizers library reads it, or from spiece.model
+/// through sentencepiece as the slow T5Tokenizer uses it where there is no tokenizer.json.
 /// Errors: as load_clip_tokenizer.
 std::unique_ptr<const Tokenizer> load_t5_tokenizer(const std::string& dir);
 

@@ -165,6 +165,18 @@ TokenizerConfig read_tokenizer_config(const std::string& dir) {
   return config;
 }
 
+void require_ids_behind(std::vector<std::int64_t> ids,
+                        std::int64_t vocab_size,
+                        const std::string& path) {
+  std::sort(ids.begin(), ids.end());
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    const std::int64_t expected = vocab_size + static_cast<std::int64_t>(i);
+    if (ids[i] == expected) continue;
+    bad_tokenizer("the ids of added tokens leave a gap or are taken", path,
+                  {.expected = std::to_string(expected), .found = std::to_string(ids[i])});
+  }
+}
+
 AddedToken named_token(const TokenizerConfig& config,
                        const std::string& name,
                        const std::string& fallback) {

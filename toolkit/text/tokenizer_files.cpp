@@ -18,7 +18,8 @@ namespace ondemand = simdjson::ondemand;
 /// Larger than any tokenizer: the largest known, of 256,000 tokens, takes 34 MB.
 constexpr std::uint64_t kLargestFile = std::uint64_t{256} << 20;
 
-/// A file's text with the bytes behind it that simdjson may touch. Errors: bad_tokenizer where it is not UTF-8.
+/// A file's text with the bytes behind it that simdjson may touch. Errors: bad_tokenizer where it
+/// is not UTF-8.
 simdjson::padded_string read_padded(const std::string& path) {
   const std::string text = read_text(path, kLargestFile);
   const std::size_t bad = unicode::find_invalid_utf8(text);
@@ -199,7 +200,8 @@ std::pair<std::string, std::string> split_merge(std::string_view line,
   return {std::string(line.substr(0, space)), std::string(line.substr(space + 1))};
 }
 
-/// The lines behind "#version: …". The slow class skips the first line whatever it is, the fast one only a version.
+/// The lines behind "#version: …". The slow class skips the first line whatever it is, the fast one
+/// only a version.
 void read_merges_file(const std::string& path, BpeTables& tables) {
   const std::string text = read_text(path, kLargestFile);
   std::size_t number = 0;

@@ -1,5 +1,6 @@
 #pragma once
-// The files of a tokenizer folder as plain data: big vocabularies through simdjson, the rest as documents.
+// The files of a tokenizer folder as plain data: big vocabularies through simdjson, the rest as
+// documents.
 
 #include <cstdint>
 #include <map>
@@ -15,13 +16,14 @@
 
 namespace ditq {
 
-/// Raises Error(bad_tokenizer) for a file of a tokenizer folder; without advice in `facts` it says where to get a good
-/// one.
+/// Raises Error(bad_tokenizer) for a file of a tokenizer folder; without advice in `facts` it says
+/// where to get a good one.
 [[noreturn]] void bad_tokenizer(std::string sentence,
                                 const std::string& path,
                                 ErrorFacts facts = {});
 
-/// What tokenizer_config.json, special_tokens_map.json and added_tokens.json say; all of them may be absent.
+/// What tokenizer_config.json, special_tokens_map.json and added_tokens.json say; all of them may
+/// be absent.
 struct TokenizerConfig {
   std::string tokenizer_class;              ///< empty where not stated
   std::map<std::string, AddedToken> named;  ///< "bos_token", "eos_token", "unk_token", "pad_token"
@@ -41,6 +43,12 @@ AddedToken parse_added_token(const Json& value, const std::string& path);
 
 /// The string member "type" of an object; empty where there is none.
 std::string type_of(const Json& object);
+
+/// Stops unless the ids of added tokens that the vocabulary lacks follow it without gaps.
+/// Errors: bad_tokenizer.
+void require_ids_behind(std::vector<std::int64_t> ids,
+                        std::int64_t vocab_size,
+                        const std::string& path);
 
 /// A named special token, or the class's own spelling where the files do not state it.
 AddedToken named_token(const TokenizerConfig& config,
@@ -67,8 +75,8 @@ struct UnigramPiece {
 /// tokenizer.json: the model's tables, and everything else as a document.
 struct TokenizerJson {
   std::string path;
-  Json document;  ///< every member but "model"
-  Json model;     ///< members of "model" but "vocab" and "merges"
+  Json document = Json::object();  ///< every member but "model"
+  Json model = Json::object();     ///< members of "model" but "vocab" and "merges"
   std::string model_type;
   BpeTables bpe;                     ///< BPE only
   std::vector<UnigramPiece> pieces;  ///< Unigram only

@@ -14,7 +14,8 @@
 namespace ditq::unicode {
 namespace {
 
-/// What a lead byte promises: sequence length and the range of the second byte (RFC 3629, section 4).
+/// What a lead byte promises: sequence length and the range of the second byte (RFC 3629, section
+/// 4).
 struct Lead {
   std::size_t length;
   unsigned char low, high;
@@ -65,7 +66,8 @@ bool in_ranges(const std::array<Range, N>& ranges, char32_t c) {
   return after != ranges.begin() && c <= std::prev(after)->last;
 }
 
-// Other_Lowercase and Other_Uppercase: what is Cased without being Lu, Ll or Lt (Unicode 15.0, PropList.txt).
+// Other_Lowercase and Other_Uppercase: what is Cased without being Lu, Ll or Lt (Unicode 15.0,
+// PropList.txt).
 constexpr std::array<Range, 31> kOtherCased{{
     {0x00AA, 0x00AA},   {0x00BA, 0x00BA},   {0x02B0, 0x02B8},   {0x02C0, 0x02C1},
     {0x02E0, 0x02E4},   {0x0345, 0x0345},   {0x037A, 0x037A},   {0x10FC, 0x10FC},
@@ -77,7 +79,8 @@ constexpr std::array<Range, 31> kOtherCased{{
     {0x1F130, 0x1F149}, {0x1F150, 0x1F169}, {0x1F170, 0x1F189},
 }};
 
-// Word_Break MidLetter, MidNumLet and Single_Quote: what is Case_Ignorable besides Mn, Me, Cf, Lm and Sk.
+// Word_Break MidLetter, MidNumLet and Single_Quote: what is Case_Ignorable besides Mn, Me, Cf, Lm
+// and Sk.
 constexpr std::array<Range, 16> kOtherCaseIgnorable{{
     {0x0027, 0x0027},
     {0x002E, 0x002E},
@@ -135,8 +138,8 @@ bool is_case_ignorable(char32_t c) {
   }
 }
 
-/// The condition Final_Sigma of SpecialCasing.txt for every capital sigma of a text. One pass from each side, so
-/// that a long run of case-ignorable characters stays linear.
+/// The condition Final_Sigma of SpecialCasing.txt for every capital sigma of a text. One pass from
+/// each side, so that a long run of case-ignorable characters stays linear.
 std::vector<bool> final_sigmas(std::u32string_view text) {
   std::vector<bool> final(text.size(), false);
   bool cased_before = false;

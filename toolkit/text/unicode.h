@@ -1,6 +1,7 @@
 #pragma once
-// Unicode for tokenizers: UTF-8, general categories, NFC, lower case and grapheme clusters, each with the rules of the
-// library that a tokenizer follows. Categories and mappings are Unicode 15.0 (utf8proc 2.8).
+// Unicode for tokenizers: UTF-8, general categories, NFC, lower case and grapheme clusters, each
+// with the rules of the library that a tokenizer follows. Categories and mappings are Unicode 15.0
+// (utf8proc 2.8).
 
 #include <cstddef>
 #include <string>
@@ -8,8 +9,8 @@
 
 namespace ditq::unicode {
 
-/// Byte offset of the first ill-formed UTF-8 sequence (overlong forms, surrogates and values above U+10FFFF are
-/// ill-formed), or npos.
+/// Byte offset of the first ill-formed UTF-8 sequence (overlong forms, surrogates and values above
+/// U+10FFFF are ill-formed), or npos.
 std::size_t find_invalid_utf8(std::string_view text);
 
 /// Errors: bad_text, naming the byte offset.
@@ -25,7 +26,8 @@ void append_utf8(char32_t c, std::string& out);
 std::u32string to_utf32(std::string_view text);
 std::string to_utf8(std::u32string_view text);
 
-/// UTF-8 where every maximal ill-formed part became U+FFFD, as Rust's from_utf8_lossy and Python's errors="replace".
+/// UTF-8 where every maximal ill-formed part became U+FFFD, as Rust's from_utf8_lossy and Python's
+/// errors="replace".
 std::string replace_invalid_utf8(std::string_view bytes);
 
 /// General categories: L*, N*, M*, C* (Cc, Cf, Cs, Co, Cn) and Zs.
@@ -40,12 +42,12 @@ bool is_white_space(char32_t c);
 /// Canonical composition. Linear but for a stable sort of each run of combining marks.
 std::u32string nfc(std::u32string_view text);
 
-/// NFC as the tokenizers library computes it, with the data of Unicode 9.0: later characters are left where they stand,
-/// and nothing moves or composes across them.
+/// NFC as the tokenizers library computes it, with the data of Unicode 9.0: later characters are
+/// left where they stand, and nothing moves or composes across them.
 std::u32string nfc_of_unicode_9(std::u32string_view text);
 
-/// Each character's full lower case without context, as Rust's char::to_lowercase: capital sigma is always U+03C3,
-/// U+0130 becomes i and U+0307.
+/// Each character's full lower case without context, as Rust's char::to_lowercase: capital sigma is
+/// always U+03C3, U+0130 becomes i and U+0307.
 std::u32string lower_each(std::u32string_view text);
 
 /// Python's str.lower(): as lower_each, but a sigma that ends a word becomes U+03C2.

@@ -115,7 +115,8 @@ void Unigram::encode(std::string_view utf8, std::vector<std::int64_t>& out) cons
     std::int64_t id = steps[end].id;
     if (id == unk_id_) {
       while (start > 0 && steps[start].id == unk_id_) start = steps[start].start;
-      // The library looks the fused text up again, and may find a piece that was not worth it before.
+      // The library looks the fused text up again, and may find a piece that was not worth it
+      // before.
       id = find(utf8.substr(start, end - start)).value_or(unk_id_);
     }
     out.push_back(id);

@@ -18,7 +18,8 @@ enum class ScorePrecision {
   f32,  ///< sentencepiece 0.2.3; unigram_model.cc (EncodeOptimized)
 };
 
-/// A Unigram model: Viterbi forwards, the first of equal paths wins, adjacent unknown characters are one unknown token.
+/// A Unigram model: Viterbi forwards, the first of equal paths wins, adjacent unknown characters
+/// are one unknown token.
 class Unigram {
  public:
   /// Errors: bad_tokenizer for an unk_id outside the vocabulary or a piece that is listed twice.
@@ -27,7 +28,8 @@ class Unigram {
           ScorePrecision precision,
           const std::string& path);
 
-  /// Appends the ids of a stretch of well-formed UTF-8. Linear in its length times the longest piece that fits.
+  /// Appends the ids of a stretch of well-formed UTF-8. Linear in its length times the longest
+  /// piece that fits.
   void encode(std::string_view utf8, std::vector<std::int64_t>& out) const;
 
   /// The id of a piece, or nothing.

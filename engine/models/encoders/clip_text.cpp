@@ -74,8 +74,9 @@ struct Layer {
   }
 };
 
-/// Position of the end-of-text token in a row of ids: its first occurrence, or 0 where there is none. Configs from
-/// before the id was corrected say 2; for them it is the largest id, which the published vocabulary gives to that token.
+/// Position of the end-of-text token in a row of ids: its first occurrence, or 0 where there is
+/// none. Configs from before the id was corrected say 2; for them it is the largest id, which the
+/// published vocabulary gives to that token.
 std::int64_t end_of_text(const std::int64_t* ids, std::int64_t count, std::int64_t eos) {
   const bool largest = eos == 2;
   std::int64_t best = 0;

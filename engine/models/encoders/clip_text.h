@@ -28,10 +28,12 @@ struct ClipTextConfig {
   static ClipTextConfig parse(const Json& config, const std::string& path);
 };
 
-/// The tensors that the encoder reads. `prefix`: "text_model.", or empty for files that leave it out.
+/// The tensors that the encoder reads. `prefix`: "text_model.", or empty for files that leave it
+/// out.
 WeightTable clip_text_weights(const ClipTextConfig& config, const std::string& prefix);
 
-/// Causal transformer encoder, pre-norm. Source: transformers models/clip/modeling_clip.py 5.17 (CLIPTextModel).
+/// Causal transformer encoder, pre-norm. Source: transformers models/clip/modeling_clip.py 5.17
+/// (CLIPTextModel).
 class ClipText {
  public:
   struct Output {
@@ -45,9 +47,9 @@ class ClipText {
   ClipText(ClipText&&) noexcept;
   ClipText& operator=(ClipText&&) noexcept;
 
-  /// ids [B, L] i64, L up to max_positions. Results in the weights' dtype. Taps: clip.hidden.N (before layer N, and
-  /// after the last), clip.last_hidden_state, clip.pooled.
-  /// Errors: bad_tokenizer for ids outside the vocabulary and for an input that is too long.
+  /// ids [B, L] i64, L up to max_positions. Results in the weights' dtype. Taps: clip.hidden.N
+  /// (before layer N, and after the last), clip.last_hidden_state, clip.pooled. Errors:
+  /// bad_tokenizer for ids outside the vocabulary and for an input that is too long.
   Output operator()(const Tensor& ids) const;
 
   const ClipTextConfig& config() const { return config_; }

@@ -25,21 +25,24 @@ struct T5Config {
   std::string activation = "relu";  ///< as find_activation knows it
 
   /// Errors: json_type; bad_config, listing all problems. `path` names the document.
-  /// Source: transformers models/t5/configuration_t5.py 5.17 (T5Config; "gated-gelu" means gelu_new).
+  /// Source: transformers models/t5/configuration_t5.py 5.17 (T5Config; "gated-gelu" means
+  /// gelu_new).
   static T5Config parse(const Json& config, const std::string& path);
 };
 
-/// Bucket of the distance "key position minus query position": half of the buckets for keys before the query, half for
-/// those after it; in each half, half of them exact, the others logarithmic up to max_distance.
-/// Source: transformers models/t5/modeling_t5.py 5.17 (_relative_position_bucket), in its f32 arithmetic.
+/// Bucket of the distance "key position minus query position": half of the buckets for keys before
+/// the query, half for those after it; in each half, half of them exact, the others logarithmic up
+/// to max_distance. Source: transformers models/t5/modeling_t5.py 5.17 (_relative_position_bucket),
+/// in its f32 arithmetic.
 std::int64_t t5_bucket(std::int64_t distance, const T5Config& config);
 
-/// The tensors that the encoder reads. `embedding`: "shared.weight" or "encoder.embed_tokens.weight", two names of one
-/// tensor; a file may hold either or both.
+/// The tensors that the encoder reads. `embedding`: "shared.weight" or
+/// "encoder.embed_tokens.weight", two names of one tensor; a file may hold either or both.
 WeightTable t5_weights(const T5Config& config, const std::string& embedding);
 
-/// Transformer encoder, pre-norm, without biases, attention without scaling and without mask: padding is attended to, as
-/// FLUX.1 was trained. Source: transformers models/t5/modeling_t5.py 5.17 (T5EncoderModel).
+/// Transformer encoder, pre-norm, without biases, attention without scaling and without mask:
+/// padding is attended to, as FLUX.1 was trained. Source: transformers
+/// models/t5/modeling_t5.py 5.17 (T5EncoderModel).
 class T5Encoder {
  public:
   /// Errors: family_mismatch.
@@ -48,9 +51,9 @@ class T5Encoder {
   T5Encoder(T5Encoder&&) noexcept;
   T5Encoder& operator=(T5Encoder&&) noexcept;
 
-  /// ids [B, L] i64. Returns the last hidden state [B, L, D] in the weights' dtype. Taps: t5.hidden.N (before block N,
-  /// and the last hidden state), t5.last_hidden_state.
-  /// Errors: bad_tokenizer for ids outside the vocabulary.
+  /// ids [B, L] i64. Returns the last hidden state [B, L, D] in the weights' dtype. Taps:
+  /// t5.hidden.N (before block N, and the last hidden state), t5.last_hidden_state. Errors:
+  /// bad_tokenizer for ids outside the vocabulary.
   Tensor operator()(const Tensor& ids) const;
 
   const T5Config& config() const { return config_; }

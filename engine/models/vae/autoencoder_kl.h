@@ -1,5 +1,6 @@
 #pragma once
-// The decoder of a convolutional image autoencoder (Stable Diffusion, FLUX.1 and their kind): latents to pictures.
+// The decoder of a convolutional image autoencoder (Stable Diffusion, FLUX.1 and their kind):
+// latents to pictures.
 
 #include <memory>
 #include <string>
@@ -11,7 +12,8 @@
 
 namespace ditq {
 
-/// Sizes of an AutoencoderKL, as far as its decoder is concerned; absent keys take diffusers' defaults.
+/// Sizes of an AutoencoderKL, as far as its decoder is concerned; absent keys take diffusers'
+/// defaults.
 struct AutoencoderKlConfig {
   std::int64_t latent_channels = 4;
   std::int64_t out_channels = 3;
@@ -27,17 +29,19 @@ struct AutoencoderKlConfig {
   /// Pixels per latent cell, in each direction.
   std::int64_t scale() const { return std::int64_t{1} << (block_out_channels.size() - 1); }
 
-  /// Errors: json_type; bad_config, listing all problems. `path` names the document. `force_upcast` is not read: FLUX's
-  /// pipeline decodes in the run's dtype whatever it says.
-  /// Source: diffusers models/autoencoders/autoencoder_kl.py 0.39, pipelines/flux/pipeline_flux.py.
+  /// Errors: json_type; bad_config, listing all problems. `path` names the document. `force_upcast`
+  /// is not read: FLUX's pipeline decodes in the run's dtype whatever it says. Source: diffusers
+  /// models/autoencoders/autoencoder_kl.py 0.39, pipelines/flux/pipeline_flux.py.
   static AutoencoderKlConfig parse(const Json& config, const std::string& path);
 };
 
-/// The tensors that the decoder reads; the encoder's are tolerated. `old_attention`: the middle block's attention goes by
-/// the names query, key, value and proj_attn, as diffusers wrote them before 0.17.
+/// The tensors that the decoder reads; the encoder's are tolerated. `old_attention`: the middle
+/// block's attention goes by the names query, key, value and proj_attn, as diffusers wrote them
+/// before 0.17.
 WeightTable autoencoder_kl_weights(const AutoencoderKlConfig& config, bool old_attention);
 
-/// Source: diffusers models/autoencoders/autoencoder_kl.py and vae.py 0.39 (AutoencoderKL.decode, Decoder).
+/// Source: diffusers models/autoencoders/autoencoder_kl.py and vae.py 0.39 (AutoencoderKL.decode,
+/// Decoder).
 class AutoencoderKl {
  public:
   /// Errors: family_mismatch.
@@ -46,9 +50,10 @@ class AutoencoderKl {
   AutoencoderKl(AutoencoderKl&&) noexcept;
   AutoencoderKl& operator=(AutoencoderKl&&) noexcept;
 
-  /// Latents in pipeline space [B, latent_channels, h, w] to a picture [B, out_channels, H, W] (H = h * scale()), mostly
-  /// within -1…1 and not clamped. latents / scaling_factor + shift_factor is computed in the run's dtype, as FLUX's
-  /// pipeline does. Taps: decoder.input, .conv_in, .mid_block, .up_blocks.N, .output.
+  /// Latents in pipeline space [B, latent_channels, h, w] to a picture [B, out_channels, H, W] (H =
+  /// h * scale()), mostly within -1…1 and not clamped. latents / scaling_factor + shift_factor is
+  /// computed in the run's dtype, as FLUX's pipeline does. Taps: decoder.input, .conv_in,
+  /// .mid_block, .up_blocks.N, .output.
   Tensor decode(const Tensor& latents) const;
 
   const AutoencoderKlConfig& config() const { return config_; }
