@@ -62,6 +62,10 @@ ExitCode run_command_line(const Arguments& arguments) {
     return word == "--version" || (!word.empty() && word[0] != '-');
   };
   const auto word = std::find_if(arguments.begin(), arguments.end(), is_command);
+  if (arguments == Arguments{"--list-flags"}) {  // for shell completion
+    for (const std::string& name : command_names()) write_output(name + "\n");
+    return ExitCode::done;
+  }
   if (word == arguments.end()) {
     const auto asks = [](const std::string& w) { return w == "--help" || w == "-h"; };
     const bool help = std::any_of(arguments.begin(), arguments.end(), asks);

@@ -125,8 +125,7 @@ std::string size_text(const CheckpointReport& report) {
   return joined(
       {fmt::format("{} in {}", human_bytes(report.bytes), plural(report.files.size(), "file")),
        plural(report.tensors, "tensor"),
-       report.parameters == 0 ? "" : human_count(report.parameters) + " parameters",
-       report.index.empty() ? "" : report.index});
+       report.parameters == 0 ? "" : human_count(report.parameters) + " parameters"});
 }
 
 std::string declared_text(const CheckpointReport& report) {
@@ -152,6 +151,7 @@ std::string facts(const CheckpointReport& report, const Style& style) {
                                              plural(report.layers.size(), "layer")));
   row("declared", declared_text(report));
   row("size", size_text(report));
+  row("index", report.index);
   row("dtypes", dtypes_text(report));
   return table.format(style);
 }

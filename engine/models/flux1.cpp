@@ -84,7 +84,7 @@ struct FeedForward {
   FeedForward(const Weights& w, std::int64_t hidden)
       : up(w / "net.0.proj", hidden, 4 * hidden), down(w / "net.2", 4 * hidden, hidden) {}
 
-  Tensor operator()(const Tensor& x) const { return down(gelu_tanh(up(x))); }
+  Tensor operator()(const Tensor& x) const { return down(up(x, PostOp::gelu_tanh)); }
 };
 
 /// One of the two token streams of a double block: same layers, its own weights.
@@ -185,8 +185,7 @@ struct SingleBlock {
 
     const Tensor parts = empty({x.size(0), x.size(1), 5 * dims.hidden()}, x.scalar_type());
     const Tensor mlp = parts.narrow(2, dims.hidden(), 4 * dims.hidden());
-    proj_mlp.into(normal, mlp);
-    mlp.copy_(gelu_tanh(mlp));
+    proj_mlp.into(normal, mlp, PostOp::gelu_tanh);
     parts.narrow(2, 0, dims.hidden()).copy_(joint.attend());
     const Tensor out = proj_out(parts);
     tap("proj_out", out);

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "ops/activation.h"
 #include "ops/gemm.h"
 #include "ops/linear.h"
 #include "ops/quantize.h"
@@ -18,7 +19,7 @@ class Linear::Kernel {
  public:
   virtual ~Kernel() = default;
   /// x [M, K] rows contiguous, out [M, N] rows contiguous; both may be strided views.
-  virtual void run(const Tensor& x, const Tensor& out) const = 0;
+  virtual void run(const Tensor& x, const Tensor& out, PostOp post_op) const = 0;
   virtual std::int64_t out_features() const = 0;
   /// scheme, arithmetic and memory of the record.
   virtual LayerRecord describe() const = 0;
@@ -26,13 +27,19 @@ class Linear::Kernel {
 
 namespace {
 
+GemmEpilogue with(GemmEpilogue epilogue, PostOp post_op) {
+  epilogue.post_op = post_op;
+  return epilogue;
+}
+
 /// Weights as they are, in the run's dtype.
 class PlainKernel : public Linear::Kernel {
  public:
   PlainKernel(Tensor weight, Tensor bias) : weight_(std::move(weight)), bias_(std::move(bias)) {}
 
-  void run(const Tensor& x, const Tensor& out) const override {
-    out.copy_(linear(x, weight_, bias_));
+  void run(const Tensor& x, const Tensor& out, PostOp post_op) const override {
+    const Tensor product = linear(x, weight_, bias_);
+    out.copy_(post_op == PostOp::gelu_tanh ? gelu_tanh(product) : product);
   }
   std::int64_t out_features() const override { return weight_.size(0); }
   LayerRecord describe() const override {
@@ -51,7 +58,9 @@ class Bf16Kernel : public Linear::Kernel {
     if (bias.defined()) epilogue_.bias = bias.to(at::kFloat);
   }
 
-  void run(const Tensor& x, const Tensor& out) const override { gemm(x, weight_, epilogue_, out); }
+  void run(const Tensor& x, const Tensor& out, PostOp post_op) const override {
+    gemm(x, weight_, with(epilogue_, post_op), out);
+  }
   std::int64_t out_features() const override { return weight_.out_features(); }
   LayerRecord describe() const override {
     return {.scheme = "bf16",
@@ -75,8 +84,9 @@ class Fp8Kernel : public Linear::Kernel {
     if (bias.defined()) epilogue_.bias = bias.to(at::kFloat);
   }
 
-  void run(const Tensor& x, const Tensor& out) const override {
-    gemm(quantize_e4m3(x.contiguous(), epilogue_.input_scale), weight_, epilogue_, out);
+  void run(const Tensor& x, const Tensor& out, PostOp post_op) const override {
+    gemm(quantize_e4m3(x.contiguous(), epilogue_.input_scale), weight_, with(epilogue_, post_op),
+         out);
   }
   std::int64_t out_features() const override { return weight_.out_features(); }
   LayerRecord describe() const override {
@@ -202,18 +212,19 @@ Linear::~Linear() = default;
 Linear::Linear(Linear&&) noexcept = default;
 Linear& Linear::operator=(Linear&&) noexcept = default;
 
-Tensor Linear::operator()(const Tensor& x) const {
+Tensor Linear::operator()(const Tensor& x, PostOp post_op) const {
   std::vector<std::int64_t> shape = x.sizes().vec();
   shape.back() = kernel_->out_features();
   Tensor out = empty(shape, x.scalar_type());
-  into(x, out);
+  into(x, out, post_op);
   return out;
 }
 
-void Linear::into(const Tensor& x, const Tensor& out) const {
-  if (x.dim() == 2) return kernel_->run(x, out);
+void Linear::into(const Tensor& x, const Tensor& out, PostOp post_op) const {
+  if (x.dim() == 2) return kernel_->run(x, out, post_op);
   DITQ_ASSERT(x.dim() == 3);
-  for (std::int64_t batch = 0; batch < x.size(0); ++batch) kernel_->run(x[batch], out[batch]);
+  for (std::int64_t batch = 0; batch < x.size(0); ++batch)
+    kernel_->run(x[batch], out[batch], post_op);
 }
 
 }  // namespace ditq

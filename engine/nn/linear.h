@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "ops/gemm.h"
 #include "tensor/weights.h"
 
 namespace ditq {
@@ -18,10 +19,11 @@ class Linear {
   Linear& operator=(Linear&&) noexcept;
 
   /// x [..., K] in the run's dtype. Returns [..., N] in that dtype.
-  Tensor operator()(const Tensor& x) const;
+  Tensor operator()(const Tensor& x, PostOp post_op = PostOp::none) const;
 
   /// The same into `out` [..., N], which may be a view whose rows are contiguous ([B, L, N] with any strides of B and L).
-  void into(const Tensor& x, const Tensor& out) const;
+  /// `post_op` follows in the same pass.
+  void into(const Tensor& x, const Tensor& out, PostOp post_op = PostOp::none) const;
 
   /// The kernel side of one scheme.
   class Kernel;

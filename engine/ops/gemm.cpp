@@ -7,10 +7,12 @@
 #include <ATen/Parallel.h>
 #include <ATen/native/CPUBlas.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/gelu.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/zeros.h>
 
 #include "base/error.h"
+#include "ops/exp.h"
 #include "ops/vector.h"
 
 namespace ditq {
@@ -43,21 +45,45 @@ Tensor pack_panels(const Tensor& weight, std::int64_t n, std::int64_t k) {
   return packed;
 }
 
-/// Rounds one tile of accumulators into the output.
+/// One tile of accumulators and where it goes.
 template <typename Out>
-DITQ_VECTOR_CLONES void store_tile(const float* tile,
-                                   std::int64_t rows,
-                                   std::int64_t columns,
-                                   const float* bias,
-                                   float weight_scale,
-                                   float input_scale,
-                                   Out* out,
-                                   std::int64_t out_stride) {
-  for (std::int64_t m = 0; m < rows; ++m) {
-    for (std::int64_t n = 0; n < columns; ++n) {
-      const float scaled = tile[m * kPanel + n] * weight_scale;
-      const float value = __builtin_fmaf(scaled, input_scale, bias == nullptr ? 0.0F : bias[n]);
-      store_rounded(out + m * out_stride + n, value);
+struct Tile {
+  const float* sums;
+  std::int64_t rows, columns;
+  const float* bias;
+  float weight_scale, input_scale;
+  Out* out;
+  std::int64_t out_stride;
+
+  float value(std::int64_t m, std::int64_t n) const {
+    return __builtin_fmaf(sums[m * kPanel + n] * weight_scale, input_scale,
+                          bias == nullptr ? 0.0F : bias[n]);
+  }
+};
+
+template <typename Out>
+DITQ_VECTOR_CLONES void store_tile(const Tile<Out>& tile) {
+  const Tile<Out> t = tile;
+  for (std::int64_t m = 0; m < t.rows; ++m) {
+    for (std::int64_t n = 0; n < t.columns; ++n) {
+      store_rounded(t.out + m * t.out_stride + n, t.value(m, n));
+    }
+  }
+}
+
+/// x * sigmoid(2 u) with u = sqrt(2 / pi) (x + 0.044715 x^3), which is 0.5 x (1 + tanh(u)).
+inline float gelu_tanh_value(float x) {
+  constexpr float kFactor = -2.0F * 0.7978845608F;
+  const float exponent = kFactor * (x + 0.044715F * x * x * x);
+  return x / (1.0F + fast_exp(exponent > 87.0F ? 87.0F : exponent));
+}
+
+template <typename Out>
+DITQ_VECTOR_CLONES void store_gelu_tile(const Tile<Out>& tile) {
+  const Tile<Out> t = tile;
+  for (std::int64_t m = 0; m < t.rows; ++m) {
+    for (std::int64_t n = 0; n < t.columns; ++n) {
+      store_rounded(t.out + m * t.out_stride + n, gelu_tanh_value(rounded<Out>(t.value(m, n))));
     }
   }
 }
@@ -88,9 +114,19 @@ void run_panels(const Tensor& x,
                                   /*add_C=*/false, activations + m * x.stride(0), panels + n * k,
                                   tile.data(),
                                   /*is_vnni=*/true);
-      store_tile(tile.data(), rows, std::min(kPanel, n_count - n),
-                 bias == nullptr ? nullptr : bias + n, epilogue.weight_scale, epilogue.input_scale,
-                 target + m * out.stride(0) + n, out.stride(0));
+      const Tile<Out> result{.sums = tile.data(),
+                             .rows = rows,
+                             .columns = std::min(kPanel, n_count - n),
+                             .bias = bias == nullptr ? nullptr : bias + n,
+                             .weight_scale = epilogue.weight_scale,
+                             .input_scale = epilogue.input_scale,
+                             .out = target + m * out.stride(0) + n,
+                             .out_stride = out.stride(0)};
+      if (epilogue.post_op == PostOp::gelu_tanh) {
+        store_gelu_tile(result);
+      } else {
+        store_tile(result);
+      }
     }
     at::native::cpublas::brgemm_release();
   });
@@ -144,7 +180,8 @@ Tensor gemm(const Tensor& x,
   if (epilogue.weight_scale != 1) sum = sum.mul(epilogue.weight_scale);
   if (epilogue.input_scale != 1) sum = sum.mul(epilogue.input_scale);
   if (epilogue.bias.defined()) sum = sum.add(epilogue.bias);
-  return sum.to(out);
+  sum = sum.to(out);
+  return epilogue.post_op == PostOp::gelu_tanh ? at::gelu(sum, "tanh") : sum;
 }
 
 }  // namespace reference

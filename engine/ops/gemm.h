@@ -27,11 +27,18 @@ class PackedWeight {
   Tensor data_;
 };
 
-/// What happens to an accumulator before it is rounded: fma(acc * weight_scale, input_scale, bias).
+/// What a product is followed by, in the same pass.
+enum class PostOp {
+  none,
+  gelu_tanh,  ///< gelu_tanh of the rounded product, rounded again: as two operations would
+};
+
+/// What happens to an accumulator before it is rounded: fma(acc * weight_scale, input_scale, bias), then the post op.
 struct GemmEpilogue {
   float weight_scale = 1;
   float input_scale = 1;
   Tensor bias;  ///< f32 [N], or empty
+  PostOp post_op = PostOp::none;
 };
 
 /// out[m, n] = round(fma(sum_k x[m, k] w[n, k] * weight_scale, input_scale, bias[n])).

@@ -19,7 +19,7 @@ namespace ditq {
 namespace {
 
 /// Pixels whose moments are summed in f32 before they go to f64.
-constexpr std::int64_t kChunk = 256;
+constexpr std::int64_t kChunk = 64;
 
 /// Sums of x - origin and of its square per channel. With the first pixel as origin nothing cancels
 /// where the mean is far above the spread.
@@ -126,7 +126,7 @@ template <typename T>
 std::vector<float> chunk_moments(const T* x, std::int64_t pixels, std::int64_t channels) {
   const std::int64_t chunks = (pixels + kChunk - 1) / kChunk;
   std::vector<float> moments(static_cast<std::size_t>(chunks * 2 * channels));
-  at::parallel_for(0, chunks, 1, [&](std::int64_t begin, std::int64_t end) {
+  at::parallel_for(0, chunks, 16, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t chunk = begin; chunk < end; ++chunk) {
       const std::int64_t first = chunk * kChunk;
       float* sum = moments.data() + chunk * 2 * channels;

@@ -1,8 +1,7 @@
 #include "pipeline/engine.h"
 
-#include <new>
-
 #include <c10/util/Exception.h>
+#include <malloc.h>
 
 #include "base/error.h"
 #include "pipeline/compare.h"
@@ -29,6 +28,14 @@ auto guarded(const Call& call) {
 
 class TorchEngine : public Engine {
  public:
+  /// Intermediate tensors are freed and asked for again at every layer; by default glibc would give those above 128 kB
+  /// back to the kernel each time, and every page of them would fault again.
+  TorchEngine() {
+    constexpr int kKeep = 1 << 30;
+    mallopt(M_MMAP_THRESHOLD, kKeep);
+    mallopt(M_TRIM_THRESHOLD, kKeep);
+  }
+
   GenerateResult generate(const GenerateRequest& request) override {
     return guarded([&] { return ditq::generate(request); });
   }

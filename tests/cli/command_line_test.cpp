@@ -55,6 +55,13 @@ TEST(CommandLine, EveryHelpPageFitsAHundredColumns) {
   }
 }
 
+TEST(CommandLine, NamesCommandsAndFlagsForShellCompletion) {
+  EXPECT_THAT(ditq({"--list-flags"}).out, HasSubstr("build-fp8\n"));
+  const ProcessResult result = ditq({"generate", "--list-flags"});
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_THAT(result.out, HasSubstr("--num-inference-steps\n"));
+}
+
 TEST(CommandLine, UnknownCommandIsUsageAndSuggestsTheNearest) {
   const ProcessResult result = ditq({"genrate"});
   EXPECT_EQ(result.exit_code, 2);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "format/safetensors.h"
 #include "models/helpers.h"
 #include "support/paths.h"
 
@@ -69,6 +70,31 @@ TEST(T5Encoder, AgreesWithAllRecordedPrompts) {
       RecordProperty(std::string(prompt) + dtype, std::to_string(error));
     }
   }
+}
+
+TEST(T5Encoder, IsBuiltFromShardsAndEitherEmbeddingName) {
+  const std::string whole = tiny_flux() / "text_encoder_2/model.safetensors";
+  const Checkpoint source = Checkpoint::open(whole);
+  const TemporaryFolder folder;
+  const std::vector<std::string> files = {"model-00001-of-00002.safetensors",
+                                          "model-00002-of-00002.safetensors"};
+  std::vector<std::vector<TensorData>> shards(2);
+  Json index = {{"metadata", {{"total_size", source.total_size()}}},
+                {"weight_map", Json::object()}};
+  for (const auto& [stored, info] : source.tensors()) {
+    const std::string name = stored == "shared.weight" ? "encoder.embed_tokens.weight" : stored;
+    const std::size_t shard = name.find("block.1") == std::string::npos ? 0 : 1;
+    shards[shard].push_back({name, info->dtype, info->shape, info->bytes()});
+    index["weight_map"][name] = files[shard];
+  }
+  for (std::size_t i = 0; i < 2; ++i) write_safetensors(folder / files[i], shards[i], {});
+  write_text(folder / "model.safetensors.index.json", dump_json(index));
+
+  const std::string config = tiny_flux() / "text_encoder_2/config.json";
+  const T5Encoder sharded(open_weights(folder.path(), at::kFloat),
+                          T5Config::parse(read_json(config), config));
+  const Tensor ids = recorded(data("models/text_layers_fp32.safetensors"), "t5_ids");
+  EXPECT_TRUE(sharded(ids).equal(tiny(at::kFloat)(ids)));
 }
 
 // Where transformers' bucket changes, for distances up to 2000.

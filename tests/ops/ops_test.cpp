@@ -45,6 +45,20 @@ TEST(Gemm, AgreesWithItsReference) {
   }
 }
 
+TEST(Gemm, FollowsWithGelu) {
+  const Tensor x = normal(1, {70, 64}, at::kBFloat16);
+  const Tensor weight = normal(2, {200, 64}, at::kBFloat16);
+  for (const at::ScalarType dtype : {at::kBFloat16, at::kFloat}) {
+    const GemmEpilogue epilogue{.weight_scale = 0.3F, .post_op = PostOp::gelu_tanh};
+    const Tensor out = empty({70, 200}, dtype);
+    gemm(x, PackedWeight(weight), epilogue, out);
+    const Tensor expected = reference::gemm(x, weight, epilogue, dtype);
+    // bf16: the same values but for sums that another order moves over a rounding boundary.
+    EXPECT_LE(test::relative(out, expected), dtype == at::kFloat ? 1e-5 : 0.005);
+    EXPECT_GE(test::cosine(out, expected), 0.999999);
+  }
+}
+
 TEST(Gemm, WritesIntoViews) {
   const Tensor x = normal(1, {33, 200}, at::kBFloat16).narrow(1, 100, 64);
   const Tensor weight = normal(2, {96, 64}, at::kBFloat16);

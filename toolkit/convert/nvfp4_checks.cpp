@@ -116,7 +116,8 @@ void check_block_scales(const TensorInfo& scales, const TensorInfo& weight) {
                          "BF16"});
 }
 
-// A module that stays as it is. Returns whether it lacks the input scale, which loaders can do without.
+// A module that stays as it is. Returns whether it lacks the input scale, which loaders can do
+// without.
 bool check_kept(const std::string& module, const Nvfp4Module& tensors) {
   const TensorInfo* weight = tensors.find(".weight");
   for (const char* suffix : kScaleSuffixes) {
@@ -177,7 +178,8 @@ void check_replacement(const TensorInfo& base, const TensorInfo& replaced, bool 
                .advice = "Pass the original transformer as --base-transformer-dir"});
 }
 
-// Everything of a fallback module but its scales comes from the base; what the base lacks would be lost.
+// Everything of a fallback module but its scales comes from the base; what the base lacks would be
+// lost.
 void check_replaced(const Nvfp4Module& module,
                     const Checkpoint& base,
                     std::vector<std::string>& missing) {

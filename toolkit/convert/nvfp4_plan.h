@@ -29,8 +29,8 @@ struct Nvfp4Plan {
   std::uint64_t output_bytes = 0;  ///< of all tensors
 };
 
-/// Decides, checks (nvfp4_checks.h), and makes the documents byte for byte. Warns about what is accepted although
-/// something looks wrong.
+/// Decides, checks (nvfp4_checks.h), and makes the documents byte for byte. Warns about what is
+/// accepted although something looks wrong.
 /// Errors: pattern_too_costly, family_mismatch, those of check_nvfp4_modules.
 /// Source: bridge reference 1.5 and 3.2.
 Nvfp4Plan plan_nvfp4(const BuildNvfp4Request& request,

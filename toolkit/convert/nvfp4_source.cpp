@@ -40,7 +40,8 @@ KeepPattern compile(const std::string& text, bool from_preset) {
   }
 }
 
-// Loaders of NVFP4 compare the exact spelling, and other algorithms whose names contain "FP4" have other scales.
+// Loaders of NVFP4 compare the exact spelling, and other algorithms whose names contain "FP4" have
+// other scales.
 void check_algorithm(const ModeloptConfig& config) {
   const auto algorithm = config.quantization.find("quant_algo");
   const bool is_there = algorithm != config.quantization.end() && !algorithm->is_null();

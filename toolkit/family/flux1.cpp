@@ -30,14 +30,11 @@ std::vector<std::string> fallback_patterns(bool documented) {
 
 /// Names in which '*' stands for any characters: SGLang's preset flux1-nvfp4 (bridge reference 3.3).
 std::vector<std::string> nvfp4_fallback_patterns() {
-  return {"transformer_blocks.*.norm1.linear*",
-          "transformer_blocks.*.norm1_context.linear*",
-          "transformer_blocks.*.ff.net.0.proj*",
-          "transformer_blocks.*.ff.net.2*",
-          "transformer_blocks.*.ff_context.net.0.proj*",
-          "transformer_blocks.*.ff_context.net.2*",
-          "single_transformer_blocks.*.norm.linear*",
-          "single_transformer_blocks.*.proj_mlp*"};
+  return {
+      "transformer_blocks.*.norm1.linear*",          "transformer_blocks.*.norm1_context.linear*",
+      "transformer_blocks.*.ff.net.0.proj*",         "transformer_blocks.*.ff.net.2*",
+      "transformer_blocks.*.ff_context.net.0.proj*", "transformer_blocks.*.ff_context.net.2*",
+      "single_transformer_blocks.*.norm.linear*",    "single_transformer_blocks.*.proj_mlp*"};
 }
 
 /// Rows of the joint blocks: image stream first, then what the text stream adds. Dims: D hidden, H head size.

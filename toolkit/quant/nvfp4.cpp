@@ -1,5 +1,5 @@
-// Source: OCP Microscaling Formats 1.0 for E2M1; NVIDIA ModelOpt 0.47 for the arithmetic of exports; NVIDIA cuBLAS
-// "1D block scaling factors layout" for the 128x4 order.
+// Source: OCP Microscaling Formats 1.0 for E2M1; NVIDIA ModelOpt 0.47 for the arithmetic of
+// exports; NVIDIA cuBLAS "1D block scaling factors layout" for the 128x4 order.
 
 #include "quant/nvfp4.h"
 
@@ -23,8 +23,9 @@ constexpr std::size_t kTileRows = 128;
 constexpr std::size_t kTileColumns = 4;
 constexpr std::size_t kTileBytes = kTileRows * kTileColumns;
 
-// Counts the mid-points below the magnitude; those whose tie goes up count when reached. Comparisons are negated so that
-// NaN passes all of them. Without branches: the loop over a block becomes vector code.
+// Counts the mid-points below the magnitude; those whose tie goes up count when reached.
+// Comparisons are negated so that NaN passes all of them. Without branches: the loop over a block
+// becomes vector code.
 inline unsigned e2m1_bits(float value) {
   const float magnitude = std::fabs(value);
   const int ordinal =

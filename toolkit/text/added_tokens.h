@@ -26,18 +26,28 @@ struct TextPart {
   std::optional<std::int64_t> id;  ///< of the added token
 };
 
+/// What lstrip and rstrip take for white space.
+enum class StripRule {
+  white_space,  ///< the property White_Space, as the tokenizers library
+  python,       ///< str.strip(), which adds U+001C to U+001F, as the slow classes
+};
+
 /// Splits text at a fixed set of strings, leftmost first and the longest of those.
 /// Source: tokenizers, tokenizer/added_vocabulary.rs (find_matches).
 class AddedTokenMatcher {
  public:
-  explicit AddedTokenMatcher(std::vector<AddedToken> tokens);
+  AddedTokenMatcher(std::vector<AddedToken> tokens, StripRule rule);
 
   /// The parts in order; empty stretches are left out. Views into `text`.
   std::vector<TextPart> split(std::string_view text) const;
 
  private:
   const AddedToken* longest_at(std::string_view text) const;
+  bool is_stripped(char32_t c) const;
+  std::size_t skip_left(std::string_view text, std::size_t end, std::size_t floor) const;
+  std::size_t skip_right(std::string_view text, std::size_t at) const;
 
+  StripRule rule_;
   std::vector<AddedToken> tokens_;                        ///< longest first
   std::array<std::vector<std::size_t>, 256> by_first_{};  ///< positions in tokens_ by first byte
 };

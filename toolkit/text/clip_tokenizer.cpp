@@ -23,9 +23,13 @@ struct ClipParts {
   TokenizerConfig config;
   std::vector<AddedToken> added;
   ClipPattern pattern = ClipPattern::fast;
-  std::string path;                   ///< names the files in errors
-  std::optional<Template> template_;  ///< of tokenizer.json
+  std::string path;                ///< names the files in errors
+  std::optional<Template> around;  ///< of tokenizer.json
 };
+
+StripRule strip_rule(ClipPattern pattern) {
+  return pattern == ClipPattern::slow ? StripRule::python : StripRule::white_space;
+}
 
 class ClipTokenizer final : public Tokenizer {
  public:
@@ -33,8 +37,8 @@ class ClipTokenizer final : public Tokenizer {
       : Tokenizer(std::move(facts)),
         bpe_(std::move(bpe)),
         pattern_(parts.pattern),
-        raw_(select(parts.added, /*normalized=*/false)),
-        normalized_(select(parts.added, /*normalized=*/true)),
+        raw_(select(parts.added, /*normalized=*/false), strip_rule(parts.pattern)),
+        normalized_(select(parts.added, /*normalized=*/true), strip_rule(parts.pattern)),
         added_(parts.added) {}
 
   std::string decode(std::span<const std::int64_t> ids) const override {
@@ -189,8 +193,8 @@ std::unique_ptr<const Tokenizer> build(ClipParts parts) {
                        .unk_id = id_of(unk.content, parts.added),
                        .vocab_size = largest + 1,
                        .model_max_length = parts.config.model_max_length};
-  if (parts.template_ && (parts.template_->prefix != facts.prefix ||
-                          parts.template_->suffix != std::vector{facts.eos_id})) {
+  if (parts.around &&
+      (parts.around->prefix != facts.prefix || parts.around->suffix != std::vector{facts.eos_id})) {
     bad_tokenizer("the post-processor does not put the start and end tokens around a text",
                   parts.path);
   }
@@ -271,7 +275,7 @@ ClipParts read_json_parts(const std::string& path) {
   check_model(file);
   ClipParts parts;
   parts.pattern = check_pre_tokenizer(file);
-  parts.template_ = read_post_processor(file);
+  parts.around = read_post_processor(file);
   parts.tables = std::move(file.bpe);
   parts.added = std::move(file.added_tokens);
   return parts;

@@ -43,7 +43,7 @@ class SentencePieceTokenizer final : public Tokenizer {
       : Tokenizer(std::move(facts)),
         model_(std::move(model)),
         normalizer_(std::move(normalizer)),
-        matcher_(added),
+        matcher_(added, StripRule::python),
         added_(added),
         settings_(std::move(settings)) {
     // transformers' word for "no dummy prefix".

@@ -94,8 +94,8 @@ class T5Tokenizer final : public Tokenizer {
         model_(std::move(model)),
         normalizer_(std::move(normalizer)),
         pre_tokenizer_(pre_tokenizer),
-        raw_(select(added, /*normalized=*/false)),
-        normalized_(select(added, /*normalized=*/true)),
+        raw_(select(added, /*normalized=*/false), StripRule::white_space),
+        normalized_(select(added, /*normalized=*/true), StripRule::white_space),
         added_(std::move(added)) {}
 
   std::string decode(std::span<const std::int64_t> ids) const override {

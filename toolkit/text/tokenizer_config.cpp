@@ -84,17 +84,18 @@ void read_decoder(const Json& decoder, const std::string& path, std::vector<Adde
 
 /// added_tokens.json of old folders: content to id; looked for after normalization unless special.
 void read_added_tokens(const Json& document, const std::string& path, TokenizerConfig& config) {
+  const auto is_special = [&config](const std::string& content) {
+    return std::any_of(config.named.begin(), config.named.end(),
+                       [&](const auto& named) { return named.second.content == content; }) ||
+           std::find(config.additional.begin(), config.additional.end(), content) !=
+               config.additional.end();
+  };
   for (const auto& [content, id] : document.items()) {
-    if (!id.is_number_integer() || id.get<std::int64_t>() < 0) {
+    if (!id.is_number_unsigned()) {
       bad_tokenizer("a token id that is no number", path, {.found = dump_json(id)});
     }
-    const bool special =
-        std::any_of(config.named.begin(), config.named.end(),
-                    [&](const auto& named) { return named.second.content == content; }) ||
-        std::find(config.additional.begin(), config.additional.end(), content) !=
-            config.additional.end();
     config.added.push_back(
-        {.content = content, .id = id.get<std::int64_t>(), .normalized = !special});
+        {.content = content, .id = id.get<std::int64_t>(), .normalized = !is_special(content)});
   }
 }
 

@@ -153,7 +153,7 @@ void read_model(ondemand::object model, TokenizerJson& out) {
 
 /// Files older than tokenizers 0.9 leave "type" out; what the model holds tells.
 std::string model_type(const TokenizerJson& file) {
-  if (const std::string type = type_of(file.model); !type.empty()) return type;
+  if (std::string type = type_of(file.model); !type.empty()) return type;
   return !file.pieces.empty() ? "Unigram" : !file.bpe.merges.empty() ? "BPE" : "none";
 }
 

@@ -41,7 +41,7 @@ TEXTS = [
     "replacement\ufffdcharacter", "private\ue000use",
     # special tokens, their near misses
     "<|startoftext|>a red circle<|endoftext|>", "<|STARTOFTEXT|>", "<|EndOfText|>!!", "<|end\u200doftext|>", "<|\u017ftartoftext|>",
-    "</s>a", "a</s>", "a </s> b", "<pad><unk>", "\uff1cpad\uff1e", "<extra_id_0>", "x <extra_id_99> y", "</w>", "<|", "<pad",
+    "</s>a", "a</s>", "a </s> b", "<pad><unk>", "\uff1cpad\uff1e", "<extra_id_0>", "x <extra_id_99> y", "\x1e <extra_id_0>\x1c b", "</w>", "<|", "<pad",
     # apostrophes, numbers, case
     "it's we'll I'VE don'T 'street '", "it\u2019s", "'\u017f 's", "8k 1024x768 3.14", "\u00b2\u00bd\u2167\u2460\u0663",
     "RED Circle", "\u039f\u0394\u03a5\u03a3\u03a3\u0395\u03a5\u03a3 \u03a3\u03a3. \u03a3", "\u0130stanbul I\u0131", "\u1e9e \u01c5 \u212a",
