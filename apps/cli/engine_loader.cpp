@@ -41,10 +41,13 @@ std::string existing_candidate() {
   return {};
 }
 
-/// Waiting threads of libgomp spin for milliseconds unless told otherwise, which costs nothing on idle cores and makes a
-/// run five times slower on busy ones. Read when the library loads, so it is set before that; the user's choice stays.
+/// Waiting threads of libgomp spin for milliseconds unless told otherwise, which makes a run several times slower on busy
+/// cores; without any spinning the many small operations of a step wait for the kernel (docs/performance.md). Spinning
+/// for some 30 µs has neither cost. Read when the library loads, so it is set before that; the user's choice stays.
 void let_waiting_threads_sleep() {
+  if (::getenv("OMP_WAIT_POLICY") != nullptr || ::getenv("GOMP_SPINCOUNT") != nullptr) return;
   ::setenv("OMP_WAIT_POLICY", "passive", /*overwrite=*/0);
+  ::setenv("GOMP_SPINCOUNT", "10000", /*overwrite=*/0);
 }
 
 Engine& open_engine() {
