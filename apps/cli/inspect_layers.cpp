@@ -83,7 +83,7 @@ class Rules {
   std::string runtime_note(const std::string& module) const {
     if (family_ == nullptr) return {};
     const std::optional<LayerUse> use = layer_use(*family_, module);
-    if (use == LayerUse::dequantize) return "runs in full precision: dequantized at load";
+    if (use == LayerUse::dequantize) return "SGLang dequantizes it at load; ditq runs it quantized";
     if (use == LayerUse::keep)
       return "quantized, though the runtime keeps this layer in full precision";
     return {};
