@@ -4,6 +4,7 @@
 #include <cctype>
 #include <filesystem>
 #include <map>
+#include <utility>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -51,24 +52,31 @@ std::string file_stem(const std::string& prompt) {
   return stem.empty() ? "picture" : stem;
 }
 
-/// A stem for each generation; equal ones get a number.
-std::vector<std::string> stems(const GenerateRequest& request,
-                               const std::vector<Generation>& generations) {
-  std::vector<std::string> out;
-  std::map<std::string, int> seen;
-  for (const Generation& generation : generations) {
-    std::string stem;
-    if (request.output_file_name.empty()) {
+/// Names of the files of one run: equal stems get a number.
+class Stems {
+ public:
+  explicit Stems(const GenerateRequest& request)
+      : given_(fs::path(request.output_file_name).stem().string()),
+        several_(request.prompts.size() > 1 || request.num_outputs_per_prompt > 1) {}
+
+  std::string next(const Generation& generation) {
+    std::string stem = given_;
+    if (given_.empty()) {
       stem = fmt::format("{}_seed{}", file_stem(generation.prompt), generation.seed);
-    } else {
-      stem = fs::path(request.output_file_name).stem().string();
-      if (generations.size() > 1) stem += fmt::format("_{}", out.size());
+    } else if (several_) {
+      stem += fmt::format("_{}", count_);
     }
-    const int count = seen[stem]++;
-    out.push_back(count == 0 ? stem : fmt::format("{}_{}", stem, count));
+    ++count_;
+    const int before = seen_[stem]++;
+    return before == 0 ? stem : fmt::format("{}_{}", stem, before);
   }
-  return out;
-}
+
+ private:
+  std::string given_;
+  bool several_;
+  int count_ = 0;
+  std::map<std::string, int> seen_;
+};
 
 Json request_document(const GenerateRequest& request,
                       const Generation& generation,
@@ -82,6 +90,28 @@ Json request_document(const GenerateRequest& request,
           {"guidance_scale", resolved.guidance_scale},
           {"max_sequence_length", resolved.max_sequence_length},
           {"dtype", request.run.dtype}};
+}
+
+/// Writes what one generation gives and notes it in the result.
+void write_outputs(const GenerateRequest& request,
+                   const PictureRequest& resolved,
+                   const Generation& generation,
+                   const std::string& stem,
+                   GenerateResult& result) {
+  Json entry = {{"prompt", generation.prompt}, {"seed", generation.seed}};
+  if (request.save_output) {
+    write_png(stem + ".png", generation.picture, {{"prompt", generation.prompt}});
+    result.pictures.push_back(stem + ".png");
+    entry["picture"] = result.pictures.back();
+  }
+  if (request.return_trajectory_latents) {
+    write_trajectory(stem + ".safetensors", generation,
+                     request_document(request, generation, resolved));
+    result.trajectories.push_back(stem + ".safetensors");
+    entry["trajectory"] = result.trajectories.back();
+  }
+  entry["total_duration_ms"] = generation.timings.total;
+  result.summary["outputs"].push_back(entry);
 }
 
 }  // namespace
@@ -106,9 +136,10 @@ void log_summary(const PipelineDescription& pipeline, const std::string& name) {
   }
 }
 
-std::vector<Generation> run_generations(Pipeline& pipeline,
-                                        const GenerateRequest& request,
-                                        bool keep_states) {
+void run_generations(Pipeline& pipeline,
+                     const GenerateRequest& request,
+                     bool keep_states,
+                     const std::function<void(Generation&&)>& done) {
   check_request(request);
   PictureRequest picture = pipeline.resolve(request);
   picture.keep_states = keep_states;
@@ -116,15 +147,22 @@ std::vector<Generation> run_generations(Pipeline& pipeline,
   ProgressBar bar("denoising",
                   request.prompts.size() * outputs * static_cast<std::uint64_t>(picture.steps),
                   "step");
-  std::vector<Generation> out;
   for (const std::string& prompt : request.prompts) {
     for (std::uint64_t i = 0; i < outputs; ++i) {
       picture.prompt = prompt;
       picture.seed = request.seed + i;
-      out.push_back(pipeline.generate(picture, [&bar] { bar.advance(); }));
+      done(pipeline.generate(picture, [&bar] { bar.advance(); }));
     }
   }
   bar.finish();
+}
+
+std::vector<Generation> run_generations(Pipeline& pipeline,
+                                        const GenerateRequest& request,
+                                        bool keep_states) {
+  std::vector<Generation> out;
+  run_generations(pipeline, request, keep_states,
+                  [&](Generation&& generation) { out.push_back(std::move(generation)); });
   return out;
 }
 
@@ -140,8 +178,14 @@ void write_trajectory(const std::string& path, const Generation& generation, con
     data.push_back({name, dtype_of(tensor.scalar_type()), shape_of(tensor), bytes_of(tensor)});
   }
   const std::string temporary = path + ".tmp";
-  write_safetensors(temporary, data, {{"format", "pt"}, {"request", dump_json(request)}});
-  fs::rename(temporary, path);
+  try {
+    write_safetensors(temporary, data, {{"format", "pt"}, {"request", dump_json(request)}});
+    fs::rename(temporary, path);
+  } catch (...) {
+    std::error_code ignored;
+    fs::remove(temporary, ignored);
+    throw;
+  }
 }
 
 GenerateResult generate(const GenerateRequest& request) {
@@ -151,37 +195,22 @@ GenerateResult generate(const GenerateRequest& request) {
   const auto pipeline = load_pipeline(request.sources, request.run);
   log_summary(pipeline->description(), request.sources.model_path);
   const PictureRequest resolved = pipeline->resolve(request);
-  const std::vector<Generation> generations =
-      run_generations(*pipeline, request, request.return_trajectory_latents);
 
   GenerateResult result;
-  Json outputs = Json::array();
-  const std::vector<std::string> names = stems(request, generations);
-  for (std::size_t i = 0; i < generations.size(); ++i) {
-    const Generation& generation = generations[i];
-    const std::string stem = (fs::path(request.output_path) / names[i]).string();
-    Json entry = {{"prompt", generation.prompt}, {"seed", generation.seed}};
-    if (request.save_output) {
-      write_png(stem + ".png", generation.picture, {{"prompt", generation.prompt}});
-      result.pictures.push_back(stem + ".png");
-      entry["picture"] = result.pictures.back();
-    }
-    if (request.return_trajectory_latents) {
-      write_trajectory(stem + ".safetensors", generation,
-                       request_document(request, generation, resolved));
-      result.trajectories.push_back(stem + ".safetensors");
-      entry["trajectory"] = result.trajectories.back();
-    }
-    entry["total_duration_ms"] = generation.timings.total;
-    outputs.push_back(entry);
-  }
-  result.summary = {{"outputs", outputs}};
+  result.summary = {{"outputs", Json::array()}};
+  Stems stems(request);
+  Json perf;
+  // Each picture is on disk before the next one begins: an interrupt costs the one at hand.
+  run_generations(*pipeline, request, request.return_trajectory_latents,
+                  [&](Generation&& generation) {
+                    const fs::path stem = fs::path(request.output_path) / stems.next(generation);
+                    write_outputs(request, resolved, generation, stem.string(), result);
+                    perf = perf_document(generation, pipeline->description(),
+                                         request.sources.model_path, request.command);
+                  });
   if (!request.perf_dump_path.empty()) {
     make_folder(fs::path(request.perf_dump_path).parent_path().string());
-    write_text(request.perf_dump_path,
-               dump_json(perf_document(generations.back(), pipeline->description(),
-                                       request.sources.model_path, request.command),
-                         {.indent = 2}));
+    write_text(request.perf_dump_path, dump_json(perf, {.indent = 2}));
     result.perf_dump = request.perf_dump_path;
     result.summary["perf_dump"] = result.perf_dump;
   }

@@ -1,6 +1,7 @@
 #pragma once
 // `ditq generate`: prompts to files.
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -12,12 +13,19 @@ namespace ditq {
 /// Says in one line what was loaded; `name` is the model's, or the side's of a comparison.
 void log_summary(const PipelineDescription& pipeline, const std::string& name);
 
-/// Runs every prompt and output of a request with a progress bar. Output i of a prompt uses seed + i.
+/// Runs every prompt and output of a request with a progress bar and hands over each picture as it is done. Output i of a
+/// prompt uses seed + i.
+void run_generations(Pipeline& pipeline,
+                     const GenerateRequest& request,
+                     bool keep_states,
+                     const std::function<void(Generation&&)>& done);
+
+/// The same, all at the end.
 std::vector<Generation> run_generations(Pipeline& pipeline,
                                         const GenerateRequest& request,
                                         bool keep_states);
 
-/// Loads, runs and writes pictures, trajectories and perf.json. All files are complete or absent.
+/// Loads, runs and writes pictures, trajectories and perf.json (of the last picture). All files are complete or absent.
 GenerateResult generate(const GenerateRequest& request);
 
 /// Writes a trajectory file (design: command-line contract). The request stands in the metadata as JSON.
