@@ -86,7 +86,7 @@ TEST(InspectCommand, TellsFamilySchemeAndWhyALayerIsNotQuantized) {
   EXPECT_EQ(layers.at("x_embedder")["note"], "ignored by name");
   EXPECT_EQ(layers.at("transformer_blocks.0.attn.norm_q")["note"], "no matrix: norm or vector");
   EXPECT_THAT(layers.at("transformer_blocks.0.norm1.linear")["note"].get<std::string>(),
-              HasSubstr("dequantized"));
+              HasSubstr("dequantizes"));
 }
 
 TEST(InspectCommand, TellsTheFallbacksOfAConvertedCheckpoint) {
