@@ -27,8 +27,9 @@ void GenerateFlags::declare_sources() {
       .add("model-path", request_.sources.model_path, "DIR",
            "Pipeline folder (diffusers layout), or owner/name in the local Hugging Face cache")
       .path();
-  flags_.add("model-id", request_.sources.model_id, "NAME",
-             "Name of the model, such as FLUX.1-dev, for a folder that is called otherwise");
+  flags_.add(
+      "model-id", request_.sources.model_id, "NAME",
+      "Repeated in reports; ditq tells the model by its files, whatever the folder is called");
   flags_.component_paths(request_.sources.components,
                          "Replaces one component, config included: --transformer-path, --vae-path, "
                          "--text-encoder-path …; also --component-paths.vae=DIR");

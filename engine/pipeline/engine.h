@@ -16,8 +16,7 @@ namespace ditq {
 /// Which files make the pipeline; paths are expanded by the command line.
 struct PipelineSources {
   std::string model_path;  ///< diffusers folder
-  std::string
-      model_id;  ///< names the family or variant of a folder that does not tell, such as "FLUX.1-dev"
+  std::string model_id;    ///< as --model-id gave it, for reports; the files tell the model
   std::map<std::string, std::string> components;  ///< component name to folder: --<component>-path
   std::string transformer_weights_path;  ///< file or folder: weights only, config stays the base's
 };

@@ -206,8 +206,11 @@ TEST(Rope, TablesAreThoseOfDiffusers) {
   const auto file = test::data("engine") / "layers_fp32.safetensors";
   const std::vector<std::int64_t> axes{16, 56, 56};
   const Rope rope = make_rope(grid_positions(64, 16, 16), axes, 10000.0);
-  EXPECT_EQ(test::max_abs(rope.cos.repeat_interleave(2, 1), test::load(file, "pos_embed.0")), 0);
-  EXPECT_EQ(test::max_abs(rope.sin.repeat_interleave(2, 1), test::load(file, "pos_embed.1")), 0);
+  const auto thinned = [](const Tensor& x) {
+    return x.slice(0, 0, x.size(0), 32).repeat_interleave(2, 1);
+  };
+  EXPECT_EQ(test::max_abs(thinned(rope.cos), test::load(file, "pos_embed.0")), 0);
+  EXPECT_EQ(test::max_abs(thinned(rope.sin), test::load(file, "pos_embed.1")), 0);
 }
 
 }  // namespace

@@ -29,7 +29,7 @@ tensors = {}
 for name, x in inputs.items():
     if not name.startswith(("transformer_blocks.0.attn", "single_transformer_blocks.1")):
         continue
-    x = x.reshape(-1, x.shape[-1])[::16].contiguous()
+    x = x.reshape(-1, x.shape[-1])[::32].contiguous()
     w, ws, xs = weights[name + ".weight"], weights[name + ".weight_scale"], weights[name + ".input_scale"]
     xq = (x.float() * (1 / xs)).clamp(-448, 448).to(torch.float8_e4m3fn)
     acc = (xq.double() @ w.double().T).float()
