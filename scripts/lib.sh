@@ -73,6 +73,33 @@ ensure_libtorch() {
   sh "$root/tools/fetch_libtorch.sh" "$root/third_party/libtorch"
 }
 
+# compile PRESET [TARGET...]: on a terminal ninja shows one moving line; elsewhere its output would be noise, so it goes to
+# a log, and a line a minute tells how far it is.
+compile() {
+  preset=$1
+  shift
+  set -- cmake --build "build/$preset" -j "$cores" ${1:+--target "$@"}
+  if [ -t 1 ]; then
+    "$@"
+    return
+  fi
+  log="$logs/build-$preset.log"
+  "$@" >"$log" 2>&1 &
+  compiler=$!
+  trap 'kill $compiler 2>/dev/null; exit 130' INT TERM
+  seconds=0
+  while kill -0 "$compiler" 2>/dev/null; do
+    sleep 1
+    seconds=$((seconds + 1))
+    [ $((seconds % 60)) != 0 ] || say "  $(grep -o '^\[[0-9/]*\]' "$log" | tail -n 1)"
+  done
+  trap - INT TERM
+  wait "$compiler" || {
+    grep -A 30 -m 1 '^FAILED:' "$log" >&2 || tail -n 40 "$log" >&2
+    fail "the build failed (above; all of it in $log)"
+  }
+}
+
 # build PRESET [TARGET...]: configures and builds into build/PRESET.
 build() {
   preset=$1
@@ -89,12 +116,6 @@ build() {
     ${DITQ_LIBTORCH_ROOT:+"-DDITQ_LIBTORCH_ROOT=$DITQ_LIBTORCH_ROOT"} || fail "configuring failed (above)"
   say "building build/$preset on $cores cores"
   started=$(date +%s)
-  # On a terminal ninja shows one moving line; elsewhere its output would be noise.
-  if [ -t 1 ]; then
-    cmake --build "build/$preset" -j "$cores" ${1:+--target "$@"} || fail "the build failed (above)"
-  else
-    quietly "build-$preset.log" cmake --build "build/$preset" -j "$cores" ${1:+--target "$@"} ||
-      fail "the build failed (above; all of it in $logs/build-$preset.log)"
-  fi
+  compile "$preset" "$@" || fail "the build failed (above)"
   say "built in $(($(date +%s) - started)) s: build/$preset/bin/ditq"
 }

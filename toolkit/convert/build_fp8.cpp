@@ -102,19 +102,6 @@ void write_shard(const PlannedShard& shard, const std::string& folder, ProgressB
   writer.close();
 }
 
-void write_document(const std::string& folder, const std::string& name, const std::string& text) {
-  OutputFile file((std::filesystem::path(folder) / name).string());
-  file.write(std::as_bytes(std::span(text)));
-  file.close();
-}
-
-// Headers and documents besides tensors and side files.
-std::uint64_t needed_bytes(const Fp8Plan& plan, const std::vector<SideFile>& side_files) {
-  std::uint64_t bytes = plan.output_bytes;
-  for (const SideFile& file : side_files) bytes += file.size;
-  return bytes;
-}
-
 void report(const BuildFp8Request& request,
             const Fp8Profile& profile,
             const BuildFp8Statistics& statistics) {
@@ -139,7 +126,7 @@ BuildFp8Statistics build_fp8(const BuildFp8Request& request) {
   Fp8Plan plan = plan_fp8(request, source, profile);
   const Fp8Documents documents = make_fp8_documents(source, plan);
   const auto side_files = list_side_files(source.folder, {"config.json", documents.index_name});
-  check_free_space(target, needed_bytes(plan, side_files));
+  check_free_space(target, plan.output_bytes + total_size(side_files));
 
   AtomicOutput output(target, request.overwrite);
   copy_side_files(side_files, output.folder());

@@ -35,18 +35,6 @@ void write_shard(const Nvfp4Shard& shard, const std::string& folder, ProgressBar
   writer.close();
 }
 
-void write_document(const std::string& folder, const std::string& name, const std::string& text) {
-  OutputFile file((std::filesystem::path(folder) / name).string());
-  file.write(std::as_bytes(std::span(text)));
-  file.close();
-}
-
-std::uint64_t needed_bytes(const Nvfp4Plan& plan, const std::vector<SideFile>& side_files) {
-  std::uint64_t bytes = plan.output_bytes;
-  for (const SideFile& file : side_files) bytes += file.size;
-  return bytes;
-}
-
 }  // namespace
 
 BuildNvfp4Statistics build_nvfp4(const BuildNvfp4Request& request) {
@@ -57,7 +45,7 @@ BuildNvfp4Statistics build_nvfp4(const BuildNvfp4Request& request) {
   check_target(target, request.overwrite);
   const Nvfp4Plan plan = plan_nvfp4(request, source, patterns);
   const auto side_files = list_side_files(source.folder, {"config.json", plan.index_name});
-  check_free_space(target, needed_bytes(plan, side_files));
+  check_free_space(target, plan.output_bytes + total_size(side_files));
 
   AtomicOutput output(target, request.overwrite);
   copy_side_files(side_files, output.folder());

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <span>
 
 #include <fmt/format.h>
 
@@ -109,6 +110,18 @@ void copy_side_files(const std::vector<SideFile>& files, const std::string& outp
     target.copy_from(*source, 0, source->size());
     target.close();
   }
+}
+
+std::uint64_t total_size(const std::vector<SideFile>& files) {
+  std::uint64_t bytes = 0;
+  for (const SideFile& file : files) bytes += file.size;
+  return bytes;
+}
+
+void write_document(const std::string& folder, const std::string& name, const std::string& text) {
+  OutputFile file((std::filesystem::path(folder) / name).string());
+  file.write(std::as_bytes(std::span(text)));
+  file.close();
 }
 
 }  // namespace ditq

@@ -25,4 +25,10 @@ std::vector<SideFile> list_side_files(const std::string& folder,
 /// Copies them below `output`. Errors: storage, file_changed, interrupted.
 void copy_side_files(const std::vector<SideFile>& files, const std::string& output);
 
+/// Bytes of all of them.
+std::uint64_t total_size(const std::vector<SideFile>& files);
+
+/// Writes a document of the output folder, durably. Errors: storage.
+void write_document(const std::string& folder, const std::string& name, const std::string& text);
+
 }  // namespace ditq
