@@ -203,8 +203,8 @@ std::vector<Block> blocks(const Weights& w, std::int64_t count, const Flux1Dims&
 
 TensorTable table_of(const Weights& w) {
   TensorTable table;
-  for (const auto& [name, info] : w.checkpoint().tensors()) {
-    table.emplace(name, TensorFacts{.dtype = info->dtype, .shape = info->shape});
+  for (const auto& [name, tensor] : w.tensors().tensors()) {
+    table.emplace(name, TensorFacts{.dtype = tensor.dtype, .shape = tensor.shape});
   }
   return table;
 }

@@ -130,9 +130,9 @@ void check_weights(const WeightTable& table,
 void check_weights(const WeightTable& table, const Weights& w) {
   const std::string prefix = w.full_name("");
   std::map<std::string, StoredTensor> found;
-  for (const auto& [name, info] : w.checkpoint().tensors()) {
+  for (const auto& [name, tensor] : w.tensors().tensors()) {
     if (!name.starts_with(prefix)) continue;
-    found[name.substr(prefix.size())] = {info->dtype, info->shape};
+    found[name.substr(prefix.size())] = {tensor.dtype, tensor.shape};
   }
   check_weights(table, found, w.path());
 }

@@ -100,39 +100,44 @@ class Fp8Kernel : public Linear::Kernel {
   GemmEpilogue epilogue_;
 };
 
+/// Where a tensor is stored, what was expected there and what was found.
+ErrorFacts facts(const Weights& w,
+                 std::string_view name,
+                 std::string expected,
+                 std::string found,
+                 std::string advice = {}) {
+  ErrorFacts out = w.where(name);
+  out.expected = std::move(expected);
+  out.found = std::move(found);
+  out.advice = std::move(advice);
+  return out;
+}
+
 /// A scale tensor of one element, [] or [1]. Errors: wrong_shape, wrong_dtype, bad_scale.
 float read_scale(const Weights& w, const char* name) {
-  const TensorInfo& info = w.info(name);
-  const ErrorFacts where{.path = info.file->path(), .tensor = info.name};
-  const auto with = [&](std::string expected, std::string found) {
-    ErrorFacts facts = where;
-    facts.expected = std::move(expected);
-    facts.found = std::move(found);
-    return facts;
-  };
+  const ViewedTensor& info = w.info(name);
   if (info.dtype != Dtype::f32) {
     throw Error(ErrorCode::wrong_dtype, "an FP8 scale has the wrong dtype",
-                with("F32", std::string(ditq::name(info.dtype))));
+                facts(w, name, "F32", std::string(ditq::name(info.dtype))));
   }
-  if (info.elements() != 1) {
+  const Tensor scale = w.raw(name);
+  if (scale.numel() != 1) {
     throw Error(ErrorCode::wrong_shape, "an FP8 scale must hold one element",
-                with("[] or [1]", to_string(info.shape)));
+                facts(w, name, "[] or [1]", to_string(info.shape)));
   }
-  const float value = w.raw(name).reshape({1}).const_data_ptr<float>()[0];
+  const float value = scale.const_data_ptr<float>()[0];
   if (!std::isfinite(value) || value <= 0) {
     throw Error(ErrorCode::bad_scale, "an FP8 scale cannot be right",
-                with("a finite positive number", fmt::format("{}", value)));
+                facts(w, name, "a finite positive number", fmt::format("{}", value)));
   }
   return value;
 }
 
-void check_weight(const TensorInfo& info, const Shape& shape) {
-  if (info.shape == shape) return;
+void check_shape(const Weights& w, std::string_view name, const Shape& shape) {
+  const Shape& found = w.info(name).shape;
+  if (found == shape) return;
   throw Error(ErrorCode::wrong_shape, "a tensor does not fit its layer",
-              {.path = info.file->path(),
-               .tensor = info.name,
-               .expected = to_string(shape),
-               .found = to_string(info.shape)});
+              facts(w, name, to_string(shape), to_string(found)));
 }
 
 std::unique_ptr<const Linear::Kernel> plain_kernel(const Tensor& weight, const Tensor& bias) {
@@ -141,14 +146,10 @@ std::unique_ptr<const Linear::Kernel> plain_kernel(const Tensor& weight, const T
 }
 
 std::unique_ptr<const Linear::Kernel> fp8_kernel(const Weights& w, const Tensor& bias) {
-  const TensorInfo& info = w.info("weight");
   if (!w.has("weight_scale")) {
     throw Error(ErrorCode::weight_without_scale, "an FP8 weight has no scale",
-                {.path = info.file->path(),
-                 .tensor = info.name,
-                 .expected = w.full_name("weight_scale"),
-                 .found = "nothing",
-                 .advice = "Convert the export with 'ditq build-fp8'"});
+                facts(w, "weight", w.full_name("weight_scale"), "nothing",
+                      "Convert the export with 'ditq build-fp8'"));
   }
   const float weight_scale = read_scale(w, "weight_scale");
   const Tensor codes = w.raw("weight");
@@ -162,11 +163,8 @@ std::unique_ptr<const Linear::Kernel> fp8_kernel(const Weights& w, const Tensor&
   if (!w.has("input_scale")) {
     throw Error(
         ErrorCode::weight_without_scale, "an FP8 layer has no input scale",
-        {.path = info.file->path(),
-         .tensor = info.name,
-         .expected = w.full_name("input_scale"),
-         .found = "nothing",
-         .advice = "ditq loads ModelOpt's static FP8; convert the export with 'ditq build-fp8'"});
+        facts(w, "weight", w.full_name("input_scale"), "nothing",
+              "ditq loads ModelOpt's static FP8; convert the export with 'ditq build-fp8'"));
   }
   return std::make_unique<Fp8Kernel>(codes, weight_scale, read_scale(w, "input_scale"), bias);
 }
@@ -174,27 +172,23 @@ std::unique_ptr<const Linear::Kernel> fp8_kernel(const Weights& w, const Tensor&
 std::unique_ptr<const Linear::Kernel> make_kernel(const Weights& w,
                                                   std::int64_t k,
                                                   std::int64_t n) {
-  const TensorInfo& info = w.info("weight");
+  const ViewedTensor& info = w.info("weight");
   const Tensor bias = w.optional("bias", {n});
   if (info.dtype == Dtype::f8_e4m3) {
-    check_weight(info, {n, k});
+    check_shape(w, "weight", {n, k});
     return fp8_kernel(w, bias);
   }
   for (const char* scale : {"weight_scale", "input_scale"}) {
     if (!w.has(scale)) continue;
     throw Error(ErrorCode::scale_without_weight,
                 "a scale stands beside a weight that is not quantized",
-                {.path = info.file->path(),
-                 .tensor = w.full_name(scale),
-                 .expected = fmt::format("'{}' in F8_E4M3", info.name),
-                 .found = std::string(name(info.dtype))});
+                facts(w, scale, fmt::format("'{}' in F8_E4M3", w.where("weight").tensor),
+                      std::string(name(info.dtype))));
   }
   if (info.dtype != Dtype::bf16 && info.dtype != Dtype::f16 && info.dtype != Dtype::f32) {
     throw Error(ErrorCode::wrong_dtype, "a weight has a dtype that no scheme of ditq explains",
-                {.path = info.file->path(),
-                 .tensor = info.name,
-                 .expected = "BF16, F16, F32, or F8_E4M3 with scales",
-                 .found = std::string(name(info.dtype))});
+                facts(w, "weight", "BF16, F16, F32, or F8_E4M3 with scales",
+                      std::string(name(info.dtype))));
   }
   return plain_kernel(w.plain("weight", {n, k}), bias);
 }

@@ -98,7 +98,7 @@ class Flux1Pipeline : public Pipeline {
         vae_(folders.weights("vae", dtype_),
              AutoencoderKlConfig::parse(folders.document("vae", "config.json"),
                                         config_path(folders, "vae", "config.json"))),
-        weights_(source.checkpoint, {.dtype = dtype_, .quant = source.quant}),
+        weights_(source.tensors, {.dtype = dtype_, .quant = source.quant}),
         transformer_(weights_, parse_flux1_dims(source.config, source.config_path)) {
     check_components();
     describe(source, options);

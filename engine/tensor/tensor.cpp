@@ -49,17 +49,21 @@ Dtype dtype_of(at::ScalarType type) {
 }
 
 Tensor from_file(const TensorInfo& info) {
-  Shape shape = info.shape;
+  return from_bytes({.bytes = info.bytes(), .owner = info.file}, info.dtype, info.shape);
+}
+
+Tensor from_bytes(const TensorBytes& bytes, Dtype dtype, const Shape& shape) {
+  Shape extents = shape;
   at::ScalarType type = at::kByte;
-  if (info.dtype == Dtype::f4) {
-    if (!shape.empty()) shape.back() /= 2;
+  if (dtype == Dtype::f4) {
+    if (!extents.empty()) extents.back() /= 2;
   } else {
-    type = scalar_type(info.dtype);
+    type = scalar_type(dtype);
   }
-  if (info.size == 0) return at::empty(shape, type);
-  void* data = const_cast<std::byte*>(info.bytes().data());
+  if (bytes.bytes.empty()) return at::empty(extents, type);
+  void* data = const_cast<std::byte*>(bytes.bytes.data());
   return at::from_blob(
-      data, shape, [file = info.file](void*) {}, type);
+      data, extents, [owner = bytes.owner](void*) {}, type);
 }
 
 Bytes bytes_of(const Tensor& tensor) {

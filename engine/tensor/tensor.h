@@ -3,7 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "format/tensor_info.h"
+#include "format/tensor_view.h"
 
 namespace ditq {
 
@@ -18,6 +18,9 @@ Dtype dtype_of(at::ScalarType type);
 /// A tensor over the file's mapping: no copy, and the file stays open as long as the tensor lives. Must not be written.
 /// F4 comes as uint8 of half the last extent.
 Tensor from_file(const TensorInfo& info);
+
+/// A tensor over bytes that stay where they are: no copy; the tensor keeps their owner. Must not be written. F4 as above.
+Tensor from_bytes(const TensorBytes& bytes, Dtype dtype, const Shape& shape);
 
 /// The bytes of a contiguous CPU tensor.
 Bytes bytes_of(const Tensor& tensor);

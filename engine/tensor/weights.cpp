@@ -7,9 +7,12 @@
 namespace ditq {
 
 Weights::Weights(std::shared_ptr<const Checkpoint> checkpoint, WeightsOptions options)
+    : Weights(view_of(std::move(checkpoint)), std::move(options)) {}
+
+Weights::Weights(std::shared_ptr<const TensorView> tensors, WeightsOptions options)
     : shared_(std::make_shared<Shared>()) {
-  for (const auto& [name, info] : checkpoint->tensors()) shared_->used.emplace(name, false);
-  shared_->checkpoint = std::move(checkpoint);
+  for (const auto& [name, tensor] : tensors->tensors()) shared_->used.emplace(name, false);
+  shared_->tensors = std::move(tensors);
   shared_->options = std::move(options);
 }
 
@@ -25,30 +28,35 @@ Weights Weights::operator/(std::size_t index) const {
 }
 
 bool Weights::has(std::string_view name) const {
-  return shared_->checkpoint->find(full_name(name)) != nullptr;
+  return shared_->tensors->find(full_name(name)) != nullptr;
 }
 
-const TensorInfo& Weights::info(std::string_view name) const {
+const ViewedTensor& Weights::info(std::string_view name) const {
   const std::string full = full_name(name);
-  const TensorInfo& found = shared_->checkpoint->at(full);
+  const ViewedTensor& found = shared_->tensors->at(full);
   shared_->used[full] = true;
   return found;
 }
 
+ErrorFacts Weights::where(std::string_view name) const {
+  const TensorInfo& stored = *info(name).origin;
+  return {.path = stored.file->path(), .tensor = stored.name};
+}
+
 Tensor Weights::raw(std::string_view name) const {
-  return from_file(info(name));
+  const ViewedTensor& found = info(name);
+  return from_bytes(shared_->tensors->read(full_name(name)), found.dtype, found.shape);
 }
 
 Tensor Weights::plain(std::string_view name, const Shape& shape) const {
-  const TensorInfo& found = info(name);
+  const ViewedTensor& found = info(name);
   if (found.shape != shape) {
-    throw Error(ErrorCode::wrong_shape, "a tensor does not fit its layer",
-                {.path = found.file->path(),
-                 .tensor = found.name,
-                 .expected = to_string(shape),
-                 .found = to_string(found.shape)});
+    ErrorFacts facts = where(name);
+    facts.expected = to_string(shape);
+    facts.found = to_string(found.shape);
+    throw Error(ErrorCode::wrong_shape, "a tensor does not fit its layer", facts);
   }
-  return from_file(found).to(dtype());
+  return raw(name).to(dtype());
 }
 
 Tensor Weights::optional(std::string_view name, const Shape& shape) const {

@@ -7,7 +7,8 @@
 #include <utility>
 #include <vector>
 
-#include "format/checkpoint.h"
+#include "base/error.h"
+#include "format/tensor_view.h"
 #include "quant/config.h"
 #include "tensor/tensor.h"
 
@@ -27,30 +28,34 @@ struct LayerRecord {
   std::size_t memory = 0;  ///< bytes of the prepared weight
 };
 
-/// A prefix view: `w / "attn" / "to_q"` looks up "attn.to_q.weight". Copies share the checkpoint and the record of what
+/// A prefix view: `w / "attn" / "to_q"` looks up "attn.to_q.weight". Copies share the tensors and the record of what
 /// was asked for.
 class Weights {
  public:
+  Weights(std::shared_ptr<const TensorView> tensors, WeightsOptions options);
+  /// The checkpoint's tensors as they are.
   Weights(std::shared_ptr<const Checkpoint> checkpoint, WeightsOptions options);
 
   Weights operator/(std::string_view name) const;
   Weights operator/(std::size_t index) const;
 
   bool has(std::string_view name) const;
-  /// The tensor as stored, over the file's mapping. Errors: missing_tensor.
+  /// The tensor in its stored dtype, without a copy where the view has none. Errors: missing_tensor.
   Tensor raw(std::string_view name) const;
   /// The tensor in the run's dtype (a copy where the dtype differs). Errors: missing_tensor, wrong_shape.
   Tensor plain(std::string_view name, const Shape& shape) const;
   /// As plain, but an empty Tensor where the checkpoint has none.
   Tensor optional(std::string_view name, const Shape& shape) const;
-  const TensorInfo& info(std::string_view name) const;
+  const ViewedTensor& info(std::string_view name) const;
+  /// File and name of the stored tensor, to which an error adds what was expected and found.
+  ErrorFacts where(std::string_view name) const;
 
   /// The full name of a tensor below this prefix.
   std::string full_name(std::string_view name) const;
   /// The prefix without its trailing dot: the module's name.
   std::string module() const;
-  const std::string& path() const { return shared_->checkpoint->path(); }
-  const Checkpoint& checkpoint() const { return *shared_->checkpoint; }
+  const std::string& path() const { return shared_->tensors->path(); }
+  const TensorView& tensors() const { return *shared_->tensors; }
   at::ScalarType dtype() const { return shared_->options.dtype; }
   const QuantConfig& quant() const { return shared_->options.quant; }
 
@@ -64,7 +69,7 @@ class Weights {
 
  private:
   struct Shared {
-    std::shared_ptr<const Checkpoint> checkpoint;
+    std::shared_ptr<const TensorView> tensors;
     WeightsOptions options;
     std::map<std::string, bool> used;
     std::vector<LayerRecord> layers;

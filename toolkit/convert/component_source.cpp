@@ -179,6 +179,7 @@ TransformerSource resolve_transformer(const std::string& component, const std::s
         fmt::format("{} from {}", name(source.quant.scheme), source.quant.source));
   }
   check_declared_scheme(source);
+  source.tensors = view_of(source.checkpoint);
   return source;
 }
 

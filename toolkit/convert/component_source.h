@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/json.h"
-#include "format/checkpoint.h"
+#include "format/tensor_view.h"
 #include "quant/config.h"
 
 namespace ditq {
@@ -22,7 +22,9 @@ Checkpoint open_component(const std::string& path);
 struct TransformerSource {
   Json config;  ///< architecture: generation_config.json overlaid by config.json
   std::string config_path;
-  std::shared_ptr<const Checkpoint> checkpoint;
+  std::shared_ptr<const Checkpoint> checkpoint;  ///< as stored
+  std::shared_ptr<const TensorView>
+      tensors;  ///< in the diffusers dialect and the one form per scheme
   QuantConfig quant;
   std::vector<std::string> reasons;  ///< one sentence per decision
 };

@@ -6,6 +6,7 @@ set(files
   safetensors_writer.cpp
   strict_json.cpp
   tensor_info.cpp
+  tensor_view.cpp
   torch_pickle.cpp
   torch_rules.cpp
   zip.cpp
