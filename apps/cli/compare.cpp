@@ -39,7 +39,6 @@ struct CompareFlags {
   SideFlags reference;
   SideFlags candidate;
   std::string report;
-  std::string fp4_backend;  ///< of either side
 };
 
 [[noreturn]] void refuse(const std::string& sentence, const std::string& found = "") {
@@ -88,10 +87,10 @@ void declare_measure(Flags& flags, CompareRequest& request, CompareFlags& more) 
   flags.add("save-output-dir", request.save_output_dir, "DIR", "Keep both sides' pictures here")
       .path();
   flags.add("report", more.report, "FILE", "A report to look at").hidden();
-  for (const char* side : {"reference", "candidate"}) {
-    flags.add(std::string(side) + "-fp4-gemm-backend", more.fp4_backend, "NAME", "An NVFP4 kernel")
-        .hidden();
-  }
+  flags.add("reference-fp4-gemm-backend", request.reference_fp4_gemm_backend, "NAME",
+            "The reference's FP4 kernel; see --fp4-gemm-backend");
+  flags.add("candidate-fp4-gemm-backend", request.candidate_fp4_gemm_backend, "NAME",
+            "The candidate's");
 }
 
 /// "component=path" pairs, and --reference-vae-path and the like.
@@ -221,10 +220,6 @@ ExitCode run_compare(const Arguments& arguments) {
   if (!flags.parse(arguments)) return ExitCode::done;
 
   sglang.check();
-  if (!more.fp4_backend.empty()) {
-    throw Error(ErrorCode::unsupported,
-                "--*-fp4-gemm-backend is not supported: NVFP4 does not run yet");
-  }
   if (!more.report.empty()) {
     throw Error(ErrorCode::unsupported, "--report is not built yet",
                 {.advice = "--output-json writes the same numbers as JSON"});

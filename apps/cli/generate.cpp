@@ -75,11 +75,12 @@ void finish_output(GenerateRequest& request, const OutputFlags& output) {
 ExitCode run_generate(const Arguments& arguments) {
   GenerateRequest request{.output_path = "outputs"};
   OutputFlags output;
-  Flags flags("generate", "--model-path DIR --prompt TEXT [flags]",
-              "Make pictures with a FLUX.1 pipeline in BF16, F32 or FP8. Flag names are those of "
-              "'sglang generate'; "
-              "dashes and underscores mean the same.\n"
-              "Pictures go to --output-path, a summary as JSON to stdout.");
+  Flags flags(
+      "generate", "--model-path DIR --prompt TEXT [flags]",
+      "Make pictures with a FLUX.1 pipeline in BF16, F32, FP8 or NVFP4. Flag names are those of "
+      "'sglang generate'; "
+      "dashes and underscores mean the same.\n"
+      "Pictures go to --output-path, a summary as JSON to stdout.");
   GenerateFlags shared(flags, request);
   shared.declare_sources();
   shared.declare_sampling();

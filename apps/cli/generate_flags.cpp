@@ -84,6 +84,15 @@ void GenerateFlags::declare_run() {
            "Which of transformers' CLIP classes to follow: fast (SGLang, transformers 5; default) "
            "or slow")
       .choices({"fast", "slow"});
+  flags_
+      .add("nvfp4-activations", request_.run.nvfp4_activations, "KIND",
+           "NVFP4 layers: fp4 (default) quantizes activations as FP4 units need them, on every "
+           "device; bf16 keeps them")
+      .choices({"fp4", "bf16"});
+  flags_.add("fp4-gemm-backend", request_.run.fp4_gemm_backend, "NAME",
+             "SGLang's FP4 kernels: auto, cudnn, cutlass, trtllm, flashinfer_cudnn, "
+             "flashinfer_cutlass, flashinfer_trtllm; recorded, and replaced where there is no FP4 "
+             "unit");
   flags_.add("dit-cpu-offload", request_.run.dit_cpu_offload, "Offload the transformer").hidden();
 }
 

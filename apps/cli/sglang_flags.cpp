@@ -30,7 +30,6 @@ struct SglangFlag {
 constexpr const char* kOffload = "networks stay where they are: offload is not built yet";
 constexpr const char* kOneDevice = "one device a run: parallel runs are not built yet";
 constexpr const char* kScheme = "the checkpoint's own config declares its scheme";
-constexpr const char* kNvfp4 = "NVFP4 does not run yet";
 constexpr const char* kLora = "LoRA is not built yet";
 constexpr const char* kPicture = "the families that run make pictures from text";
 constexpr const char* kPng = "pictures are written as PNG, which loses nothing";
@@ -84,8 +83,6 @@ const std::vector<SglangFlag>& table() {
       {"quantization-precision", false, {}, Reaction::refuse, kScheme},
       {"quantization-rank", false, {}, Reaction::refuse, kScheme},
       {"enable-svdquant", true, {"false"}, Reaction::refuse, kScheme},
-      {"nvfp4-activations", false, {}, Reaction::refuse, kNvfp4},
-      {"fp4-gemm-backend", false, {}, Reaction::refuse, kNvfp4},
       {"lora-path", false, {}, Reaction::refuse, kLora},
       {"lora-nickname", false, {}, Reaction::refuse, kLora},
       {"lora-scale", false, {}, Reaction::refuse, kLora},

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "nn/linear_kernel.h"
 #include "ops/activation.h"
 #include "ops/gemm.h"
 #include "ops/linear.h"
@@ -15,22 +16,7 @@
 
 namespace ditq {
 
-class Linear::Kernel {
- public:
-  virtual ~Kernel() = default;
-  /// x [M, K] rows contiguous, out [M, N] rows contiguous; both may be strided views.
-  virtual void run(const Tensor& x, const Tensor& out, PostOp post_op) const = 0;
-  virtual std::int64_t out_features() const = 0;
-  /// scheme, arithmetic and memory of the record.
-  virtual LayerRecord describe() const = 0;
-};
-
 namespace {
-
-GemmEpilogue with(GemmEpilogue epilogue, PostOp post_op) {
-  epilogue.post_op = post_op;
-  return epilogue;
-}
 
 /// Weights as they are, in the run's dtype.
 class PlainKernel : public Linear::Kernel {
@@ -92,6 +78,7 @@ class Fp8Kernel : public Linear::Kernel {
   LayerRecord describe() const override {
     return {.scheme = "fp8",
             .arithmetic = "emulated: E4M3 values in bf16 products with f32 accumulation",
+            .activations = "fp8",
             .memory = weight_.data().nbytes()};
   }
 
@@ -100,12 +87,23 @@ class Fp8Kernel : public Linear::Kernel {
   GemmEpilogue epilogue_;
 };
 
-/// Where a tensor is stored, what was expected there and what was found.
+}  // namespace
+
+GemmEpilogue with(GemmEpilogue epilogue, PostOp post_op) {
+  epilogue.post_op = post_op;
+  return epilogue;
+}
+
+LinearKernel plain_kernel(const Tensor& weight, const Tensor& bias) {
+  if (weight.scalar_type() == at::kBFloat16) return std::make_unique<Bf16Kernel>(weight, bias);
+  return std::make_unique<PlainKernel>(weight, bias);
+}
+
 ErrorFacts facts(const Weights& w,
                  std::string_view name,
                  std::string expected,
                  std::string found,
-                 std::string advice = {}) {
+                 std::string advice) {
   ErrorFacts out = w.where(name);
   out.expected = std::move(expected);
   out.found = std::move(found);
@@ -113,21 +111,20 @@ ErrorFacts facts(const Weights& w,
   return out;
 }
 
-/// A scale tensor of one element, [] or [1]. Errors: wrong_shape, wrong_dtype, bad_scale.
 float read_scale(const Weights& w, const char* name) {
   const ViewedTensor& info = w.info(name);
   if (info.dtype != Dtype::f32) {
-    throw Error(ErrorCode::wrong_dtype, "an FP8 scale has the wrong dtype",
+    throw Error(ErrorCode::wrong_dtype, "a scale has the wrong dtype",
                 facts(w, name, "F32", std::string(ditq::name(info.dtype))));
   }
   const Tensor scale = w.raw(name);
   if (scale.numel() != 1) {
-    throw Error(ErrorCode::wrong_shape, "an FP8 scale must hold one element",
+    throw Error(ErrorCode::wrong_shape, "a scale must hold one element",
                 facts(w, name, "[] or [1]", to_string(info.shape)));
   }
   const float value = scale.const_data_ptr<float>()[0];
   if (!std::isfinite(value) || value <= 0) {
-    throw Error(ErrorCode::bad_scale, "an FP8 scale cannot be right",
+    throw Error(ErrorCode::bad_scale, "a scale cannot be right",
                 facts(w, name, "a finite positive number", fmt::format("{}", value)));
   }
   return value;
@@ -140,12 +137,9 @@ void check_shape(const Weights& w, std::string_view name, const Shape& shape) {
               facts(w, name, to_string(shape), to_string(found)));
 }
 
-std::unique_ptr<const Linear::Kernel> plain_kernel(const Tensor& weight, const Tensor& bias) {
-  if (weight.scalar_type() == at::kBFloat16) return std::make_unique<Bf16Kernel>(weight, bias);
-  return std::make_unique<PlainKernel>(weight, bias);
-}
+namespace {
 
-std::unique_ptr<const Linear::Kernel> fp8_kernel(const Weights& w, const Tensor& bias) {
+LinearKernel fp8_kernel(const Weights& w, const Tensor& bias) {
   if (!w.has("weight_scale")) {
     throw Error(ErrorCode::weight_without_scale, "an FP8 weight has no scale",
                 facts(w, "weight", w.full_name("weight_scale"), "nothing",
@@ -169,28 +163,53 @@ std::unique_ptr<const Linear::Kernel> fp8_kernel(const Weights& w, const Tensor&
   return std::make_unique<Fp8Kernel>(codes, weight_scale, read_scale(w, "input_scale"), bias);
 }
 
-std::unique_ptr<const Linear::Kernel> make_kernel(const Weights& w,
-                                                  std::int64_t k,
-                                                  std::int64_t n) {
-  const ViewedTensor& info = w.info("weight");
-  const Tensor bias = w.optional("bias", {n});
-  if (info.dtype == Dtype::f8_e4m3) {
-    check_shape(w, "weight", {n, k});
-    return fp8_kernel(w, bias);
-  }
-  for (const char* scale : {"weight_scale", "input_scale"}) {
+/// Scales beside a weight that is not quantized. Errors: scale_without_weight.
+void refuse_stray_scales(const Weights& w) {
+  for (const char* scale : {"weight_scale", "weight_scale_2", "input_scale"}) {
     if (!w.has(scale)) continue;
     throw Error(ErrorCode::scale_without_weight,
                 "a scale stands beside a weight that is not quantized",
-                facts(w, scale, fmt::format("'{}' in F8_E4M3", w.where("weight").tensor),
-                      std::string(name(info.dtype))));
+                facts(w, scale,
+                      fmt::format("'{}' in F8_E4M3 (FP8) or U8 (NVFP4)", w.where("weight").tensor),
+                      std::string(name(w.info("weight").dtype))));
   }
+}
+
+/// The config and the weights must speak of one scheme. Errors: weight_without_scale … wrong_dtype.
+void check_scheme(const Weights& w, Scheme stored) {
+  const Scheme declared = w.quant().scheme;
+  if (declared == Scheme::none || declared == stored) return;
+  throw Error(ErrorCode::wrong_dtype, "a weight is of another scheme than the config declares",
+              facts(w, "weight", std::string(name(declared)), std::string(name(stored)),
+                    "Declared in " + w.quant().source));
+}
+
+LinearKernel quantized_or_plain(const Weights& w,
+                                std::int64_t k,
+                                std::int64_t n,
+                                const Tensor& bias) {
+  const ViewedTensor& info = w.info("weight");
+  if (info.dtype == Dtype::f8_e4m3) {
+    check_scheme(w, Scheme::fp8);
+    check_shape(w, "weight", {n, k});
+    return fp8_kernel(w, bias);
+  }
+  if (info.dtype == Dtype::u8) {
+    check_scheme(w, Scheme::nvfp4);
+    return nvfp4_kernel(w, k, n, bias);
+  }
+  refuse_stray_scales(w);
   if (info.dtype != Dtype::bf16 && info.dtype != Dtype::f16 && info.dtype != Dtype::f32) {
     throw Error(ErrorCode::wrong_dtype, "a weight has a dtype that no scheme of ditq explains",
-                facts(w, "weight", "BF16, F16, F32, or F8_E4M3 with scales",
+                facts(w, "weight", "BF16, F16, F32, F8_E4M3 (FP8) or U8 (NVFP4)",
                       std::string(name(info.dtype))));
   }
   return plain_kernel(w.plain("weight", {n, k}), bias);
+}
+
+LinearKernel make_kernel(const Weights& w, std::int64_t k, std::int64_t n) {
+  LinearKernel kernel = quantized_or_plain(w, k, n, w.optional("bias", {n}));
+  return has_svdquant(w) ? svdquant_kernel(w, k, n, std::move(kernel)) : std::move(kernel);
 }
 
 }  // namespace

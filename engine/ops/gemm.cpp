@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <vector>
 
 #include <ATen/Parallel.h>
 #include <ATen/native/CPUBlas.h>
@@ -13,6 +14,7 @@
 
 #include "base/error.h"
 #include "ops/exp.h"
+#include "ops/nvfp4.h"
 #include "ops/vector.h"
 
 namespace ditq {
@@ -20,7 +22,7 @@ namespace {
 
 /// Columns of a panel and rows of a tile: the f32 tile (16 KiB) and the panel's working set stay in the L1 and L2
 /// caches. 16 to 128 rows were measured; 64 was best or equal at every size of FLUX.1.
-constexpr std::int64_t kPanel = 64;
+constexpr std::int64_t kPanel = kGemmPanel;
 constexpr std::int64_t kTile = 64;
 
 std::int64_t round_up(std::int64_t value, std::int64_t step) {
@@ -50,14 +52,16 @@ template <typename Out>
 struct Tile {
   const float* sums;
   std::int64_t rows, columns;
-  const float* bias;
+  const float* bias;          ///< joins the sum before it is rounded
+  const float* rounded_bias;  ///< is added to the rounded sum
   float weight_scale, input_scale;
   Out* out;
   std::int64_t out_stride;
 
   float value(std::int64_t m, std::int64_t n) const {
-    return __builtin_fmaf(sums[m * kPanel + n] * weight_scale, input_scale,
-                          bias == nullptr ? 0.0F : bias[n]);
+    const float sum = __builtin_fmaf(sums[m * kPanel + n] * weight_scale, input_scale,
+                                     bias == nullptr ? 0.0F : bias[n]);
+    return rounded_bias == nullptr ? sum : rounded<Out>(sum) + rounded_bias[n];
   }
 };
 
@@ -88,36 +92,68 @@ DITQ_VECTOR_CLONES void store_gelu_tile(const Tile<Out>& tile) {
   }
 }
 
-template <typename Out>
+/// A weight whose panels lie ready.
+class ReadyPanels {
+ public:
+  explicit ReadyPanels(const PackedWeight& weight)
+      : data_(weight.data().const_data_ptr<at::BFloat16>()),
+        panel_size_(weight.in_features() * kPanel) {}
+  const at::BFloat16* panel(std::int64_t index) { return data_ + index * panel_size_; }
+
+ private:
+  const at::BFloat16* data_;
+  std::int64_t panel_size_;
+};
+
+/// A weight whose panels are expanded when their turn comes; one thread's view of it.
+class ExpandedPanels {
+ public:
+  explicit ExpandedPanels(const Nvfp4Weight& weight)
+      : weight_(weight), panel_(static_cast<std::size_t>(weight.in_features() * kPanel)) {}
+  const at::BFloat16* panel(std::int64_t index) {
+    if (index != current_) weight_.expand(index, panel_.data());
+    current_ = index;
+    return reinterpret_cast<const at::BFloat16*>(panel_.data());
+  }
+
+ private:
+  const Nvfp4Weight& weight_;
+  std::vector<BFloat16Panel> panel_;
+  std::int64_t current_ = -1;
+};
+
+template <typename Panels, typename Out, typename Weight>
 void run_panels(const Tensor& x,
-                const PackedWeight& weight,
+                const Weight& weight,
                 const GemmEpilogue& epilogue,
                 const Tensor& out) {
   const std::int64_t m_count = x.size(0);
   const std::int64_t k = weight.in_features();
   const std::int64_t n_count = weight.out_features();
   const auto* activations = x.const_data_ptr<at::BFloat16>();
-  const auto* panels = weight.data().const_data_ptr<at::BFloat16>();
   const float* bias = epilogue.bias.defined() ? epilogue.bias.const_data_ptr<float>() : nullptr;
+  const bool after = epilogue.bias_after_rounding;
   auto* target = reinterpret_cast<Out*>(out.mutable_data_ptr());
   const std::int64_t m_tiles = (m_count + kTile - 1) / kTile;
   const std::int64_t n_tiles = (n_count + kPanel - 1) / kPanel;
 
   at::parallel_for(0, m_tiles * n_tiles, 1, [&](std::int64_t begin, std::int64_t end) {
     alignas(64) std::array<float, kTile * kPanel> tile;
+    Panels panels(weight);
     for (std::int64_t index = begin; index < end; ++index) {
       // Neighbouring tasks share a panel of the weight.
       const std::int64_t m = index % m_tiles * kTile;
       const std::int64_t n = index / m_tiles * kPanel;
       const std::int64_t rows = std::min(kTile, m_count - m);
       at::native::cpublas::brgemm(rows, kPanel, k, x.stride(0), kPanel, kPanel,
-                                  /*add_C=*/false, activations + m * x.stride(0), panels + n * k,
-                                  tile.data(),
+                                  /*add_C=*/false, activations + m * x.stride(0),
+                                  panels.panel(n / kPanel), tile.data(),
                                   /*is_vnni=*/true);
       const Tile<Out> result{.sums = tile.data(),
                              .rows = rows,
                              .columns = std::min(kPanel, n_count - n),
-                             .bias = bias == nullptr ? nullptr : bias + n,
+                             .bias = bias == nullptr || after ? nullptr : bias + n,
+                             .rounded_bias = bias == nullptr || !after ? nullptr : bias + n,
                              .weight_scale = epilogue.weight_scale,
                              .input_scale = epilogue.input_scale,
                              .out = target + m * out.stride(0) + n,
@@ -130,6 +166,25 @@ void run_panels(const Tensor& x,
     }
     at::native::cpublas::brgemm_release();
   });
+}
+
+template <typename Weight>
+void check_extents(const Tensor& x, const Weight& weight, const Tensor& out) {
+  DITQ_ASSERT(x.dim() == 2 && x.stride(1) == 1 && x.size(1) == weight.in_features());
+  DITQ_ASSERT(out.dim() == 2 && out.stride(1) == 1 && out.size(1) == weight.out_features());
+}
+
+template <typename Panels, typename Weight>
+void run_in_dtype(const Tensor& x,
+                  const Weight& weight,
+                  const GemmEpilogue& epilogue,
+                  const Tensor& out) {
+  if (out.scalar_type() == at::kFloat) {
+    run_panels<Panels, float>(x, weight, epilogue, out);
+  } else {
+    DITQ_ASSERT(out.scalar_type() == at::kBFloat16);
+    run_panels<Panels, BFloat16Bits>(x, weight, epilogue, out);
+  }
 }
 
 GemmSupport detect_support() {
@@ -157,16 +212,25 @@ void gemm(const Tensor& x,
           const PackedWeight& weight,
           const GemmEpilogue& epilogue,
           const Tensor& out) {
-  DITQ_ASSERT(x.dim() == 2 && x.stride(1) == 1 && x.size(1) == weight.in_features());
-  DITQ_ASSERT(out.dim() == 2 && out.stride(1) == 1 && out.size(1) == weight.out_features());
+  check_extents(x, weight, out);
   if (x.size(0) == 0) return;
-  if (!weight.panels()) {
-    out.copy_(reference::gemm(x, weight.data(), epilogue, out.scalar_type()));
-  } else if (out.scalar_type() == at::kFloat) {
-    run_panels<float>(x, weight, epilogue, out);
+  if (weight.panels()) {
+    run_in_dtype<ReadyPanels>(x, weight, epilogue, out);
   } else {
-    DITQ_ASSERT(out.scalar_type() == at::kBFloat16);
-    run_panels<BFloat16Bits>(x, weight, epilogue, out);
+    out.copy_(reference::gemm(x, weight.data(), epilogue, out.scalar_type()));
+  }
+}
+
+void gemm(const Tensor& x,
+          const Nvfp4Weight& weight,
+          const GemmEpilogue& epilogue,
+          const Tensor& out) {
+  check_extents(x, weight, out);
+  if (x.size(0) == 0) return;
+  if (gemm_support().panels && x.scalar_type() == at::kBFloat16) {
+    run_in_dtype<ExpandedPanels>(x, weight, epilogue, out);
+  } else {
+    out.copy_(reference::gemm(x, weight.dequantize(), epilogue, out.scalar_type()));
   }
 }
 
@@ -179,6 +243,7 @@ Tensor gemm(const Tensor& x,
   Tensor sum = at::linear(x.to(at::kFloat), weight.to(at::kFloat));
   if (epilogue.weight_scale != 1) sum = sum.mul(epilogue.weight_scale);
   if (epilogue.input_scale != 1) sum = sum.mul(epilogue.input_scale);
+  if (epilogue.bias_after_rounding) sum = sum.to(out).to(at::kFloat);
   if (epilogue.bias.defined()) sum = sum.add(epilogue.bias);
   sum = sum.to(out);
   return epilogue.post_op == PostOp::gelu_tanh ? at::gelu(sum, "tanh") : sum;

@@ -1,11 +1,18 @@
 #pragma once
 // Matrix products of the CPU: bf16 codes and weights, f32 accumulation, and an epilogue that rounds once.
 
+#include <cstdint>
 #include <string>
 
 #include "tensor/tensor.h"
 
 namespace ditq {
+
+/// Output features of a panel: the unit in which weights are laid out.
+inline constexpr std::int64_t kGemmPanel = 64;
+
+/// A bf16 value of a panel, as bits.
+using BFloat16Panel = std::uint16_t;
 
 /// A weight [N, K] laid out once for the product: bf16 panels where the CPU has bf16 dot products, f32 otherwise.
 /// Values that are exact in bf16 (bf16 weights, decoded E4M3) stay exact in both.
@@ -33,11 +40,13 @@ enum class PostOp {
   gelu_tanh,  ///< gelu_tanh of the rounded product, rounded again: as two operations would
 };
 
-/// What happens to an accumulator before it is rounded: fma(acc * weight_scale, input_scale, bias), then the post op.
+/// What happens to an accumulator: fma(acc * weight_scale, input_scale, bias), rounded, then the post op.
 struct GemmEpilogue {
   float weight_scale = 1;
   float input_scale = 1;
   Tensor bias;  ///< f32 [N], or empty
+  bool bias_after_rounding =
+      false;  ///< the product is rounded, then the bias is added and rounded again
   PostOp post_op = PostOp::none;
 };
 

@@ -27,10 +27,11 @@ namespace fs = std::filesystem;
 /// What one side's measured runs took, and the last one's result.
 struct SideRun {
   Generation result;
-  std::vector<double> seconds;       ///< each run, from request to picture
-  std::vector<double> milliseconds;  ///< each run, as the pipeline measured itself
-  std::vector<double> peak_mb;       ///< each run, this process
-  std::string picture_path;          ///< where the picture was saved, or empty
+  std::vector<double> seconds;          ///< each run, from request to picture
+  std::vector<double> milliseconds;     ///< each run, as the pipeline measured itself
+  std::vector<double> peak_mb;          ///< each run, this process
+  std::string fp4_backend = "default";  ///< as it was asked for
+  std::string picture_path;             ///< where the picture was saved, or empty
 };
 
 void require_counts(const CompareRequest& request) {
@@ -67,6 +68,9 @@ SideRun measure(Pipeline& pipeline, const GenerateRequest& request, const Compar
     run_generations(pipeline, request, /*keep_states=*/true);
   }
   SideRun out;
+  if (pipeline.description().fp4_backend) {
+    out.fp4_backend = pipeline.description().fp4_backend->requested;
+  }
   for (std::int64_t i = 0; i < counts.measure_runs; ++i) {
     reset_peak_memory();
     const auto start = Clock::now();
@@ -95,17 +99,27 @@ struct BothRuns {
   SideRun candidate;
 };
 
+/// One side's options. The environment does not choose its FP4 backend: SGLang's tool clears the variable.
+RunOptions side_options(const CompareRequest& request, const std::string& fp4_gemm_backend) {
+  RunOptions out = request.generate.run;
+  if (!fp4_gemm_backend.empty()) out.fp4_gemm_backend = fp4_gemm_backend;
+  out.fp4_backend_environment = false;
+  return out;
+}
+
 BothRuns run_both(const CompareRequest& request) {
   BothRuns out{.request = request.generate, .reference = {}, .candidate = {}};
   {
-    const auto pipeline = load_pipeline(request.reference, request.generate.run);
+    const auto pipeline =
+        load_pipeline(request.reference, side_options(request, request.reference_fp4_gemm_backend));
     log_summary(pipeline->description(), "reference");
     const PictureRequest resolved = pipeline->resolve(request.generate);
     select_step(request.trajectory_step_index, resolved.steps);
     pin(out.request, resolved);
     out.reference = measure(*pipeline, out.request, request);
   }
-  const auto pipeline = load_pipeline(request.candidate, request.generate.run);
+  const auto pipeline =
+      load_pipeline(request.candidate, side_options(request, request.candidate_fp4_gemm_backend));
   log_summary(pipeline->description(), "candidate");
   out.candidate = measure(*pipeline, out.request, request);
   return out;
@@ -148,7 +162,7 @@ Json path_or_null(const std::string& path) {
 }
 
 Json generation_json(const SideRun& side, const CompareRequest& request) {
-  return {{"fp4_gemm_backend", "default"},
+  return {{"fp4_gemm_backend", side.fp4_backend},
           {"warmup_runs", request.warmup_runs},
           {"measure_runs", request.measure_runs},
           {"generation_time_s", side.seconds.back()},
@@ -172,7 +186,8 @@ Json runs_report(const CompareRequest& request, const BothRuns& runs) {
           {"measure_runs", request.measure_runs},
           {"server_kwargs", request.server_kwargs},
           {"backend_overrides",
-           {{"reference_fp4_gemm_backend", "default"}, {"candidate_fp4_gemm_backend", "default"}}},
+           {{"reference_fp4_gemm_backend", runs.reference.fp4_backend},
+            {"candidate_fp4_gemm_backend", runs.candidate.fp4_backend}}},
           {"sampling_kwargs",
            {{"width", *made.width},
             {"height", *made.height},

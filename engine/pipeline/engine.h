@@ -26,6 +26,11 @@ struct RunOptions {
   std::string device = "cpu";           ///< cpu, cuda, cuda:N
   std::string dtype = "bf16";           ///< bf16 or fp32
   std::string clip_tokenizer = "fast";  ///< fast or slow
+  /// fp4: what an FP4 unit computes, also where there is none; bf16: activations of NVFP4 layers stay as they are.
+  std::string nvfp4_activations = "fp4";
+  std::string
+      fp4_gemm_backend;  ///< SGLang's name of a kernel; empty: the environment's choice, or the default
+  bool fp4_backend_environment = true;  ///< SGLANG_DIFFUSION_FLASHINFER_FP4_GEMM_BACKEND counts
   bool dit_cpu_offload =
       false;  ///< asked for: forced off with a warning for FP8, unsupported otherwise
 };
@@ -67,6 +72,9 @@ struct CompareRequest {
   GenerateRequest generate;  ///< shared by both sides
   PipelineSources reference;
   PipelineSources candidate;
+  std::string
+      reference_fp4_gemm_backend;  ///< as RunOptions::fp4_gemm_backend, for one side; empty: the shared one
+  std::string candidate_fp4_gemm_backend;
   std::string reference_file;  ///< --reference: a trajectory or a picture; no model is loaded
   std::string candidate_file;
   std::int64_t warmup_runs = 0;
@@ -101,7 +109,7 @@ class Engine {
 };
 
 /// Increased whenever this header changes; a program refuses an engine of another number.
-inline constexpr int kEngineInterface = 1;
+inline constexpr int kEngineInterface = 2;
 
 }  // namespace ditq
 

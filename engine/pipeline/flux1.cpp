@@ -98,8 +98,14 @@ class Flux1Pipeline : public Pipeline {
         vae_(folders.weights("vae", dtype_),
              AutoencoderKlConfig::parse(folders.document("vae", "config.json"),
                                         config_path(folders, "vae", "config.json"))),
-        weights_(source.tensors, {.dtype = dtype_, .quant = source.quant}),
+        weights_(
+            source.tensors,
+            {.dtype = dtype_,
+             .quant = source.quant,
+             .nvfp4_activations = options.nvfp4_activations == "bf16" ? Nvfp4Activations::bf16
+                                                                      : Nvfp4Activations::fp4}),
         transformer_(weights_, parse_flux1_dims(source.config, source.config_path)) {
+    weights_.release_pages();
     check_components();
     describe(source, options);
   }
@@ -150,6 +156,14 @@ void Flux1Pipeline::check_components() const {
               {.path = weights_.path(), .found = problems});
 }
 
+/// The choice of an FP4 kernel, where it concerns anybody.
+std::optional<Fp4Backend> fp4_backend(const TransformerSource& source, const RunOptions& options) {
+  Fp4Backend backend = choose_fp4_backend(options);
+  if (source.quant.scheme != Scheme::nvfp4 && backend.from == "default") return std::nullopt;
+  if (source.quant.scheme != Scheme::nvfp4) backend.running = "none: no layer is NVFP4";
+  return backend;
+}
+
 void Flux1Pipeline::describe(const TransformerSource& source, const RunOptions& options) {
   TensorTable table;
   for (const auto& [name, info] : source.checkpoint->tensors()) {
@@ -164,8 +178,13 @@ void Flux1Pipeline::describe(const TransformerSource& source, const RunOptions& 
                   .dtype = options.dtype,
                   .device = "cpu",
                   .attention_backend = "torch_sdpa",
+                  .fp4_backend = fp4_backend(source, options),
                   .layers = weights_.layers()};
-  const std::vector<std::string> unused = weights_.unused();
+  std::vector<std::string> unused = weights_.unused();
+  // ModelOpt leaves the amax of attention's quantizers behind.
+  std::erase_if(unused, [](const std::string& name) {
+    return name.find("_quantizer.") != std::string::npos;
+  });
   if (!unused.empty()) {
     log_warning(fmt::format("{}: {} tensors were not used, the first is '{}'",
                             source.checkpoint->path(), unused.size(), unused.front()));
@@ -312,10 +331,6 @@ std::unique_ptr<Pipeline> load_flux1(const ComponentFolders& folders,
                 {.path = source.config_path,
                  .expected = flux1_family().class_names.front(),
                  .found = class_name});
-  }
-  if (source.quant.scheme == Scheme::nvfp4) {
-    throw Error(ErrorCode::unsupported, "NVFP4 transformers cannot be run yet",
-                {.path = source.checkpoint->path(), .advice = "FP8 and BF16 can"});
   }
   check_offload(source, options);
   return std::make_unique<Flux1Pipeline>(folders, source, options);

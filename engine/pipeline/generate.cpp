@@ -116,6 +116,38 @@ void write_outputs(const GenerateRequest& request,
 
 }  // namespace
 
+namespace {
+
+/// What people must know about NVFP4 on a device without FP4 units: nothing falls back silently.
+void log_nvfp4(const PipelineDescription& pipeline) {
+  std::size_t layers = 0;
+  std::size_t quantized = 0;
+  std::size_t without_input_scale = 0;
+  for (const LayerRecord& layer : pipeline.layers) {
+    if (!layer.scheme.starts_with("nvfp4")) continue;
+    ++layers;
+    if (layer.activations == "fp4") ++quantized;
+    if (layer.lacks_input_scale) ++without_input_scale;
+  }
+  if (pipeline.fp4_backend && !pipeline.fp4_backend->reason.empty()) {
+    log_warning(fmt::format("FP4 backend: {}; {} runs instead", pipeline.fp4_backend->reason,
+                            pipeline.fp4_backend->running));
+  }
+  if (layers == 0) return;
+  log_info(fmt::format("{} has no FP4 unit: {}", pipeline.device,
+                       quantized > 0 ? "activations are quantized to FP4 as one would see them "
+                                       "(--nvfp4-activations bf16 keeps them)"
+                                     : "activations stay as they are"));
+  if (without_input_scale > 0) {
+    log_warning(
+        fmt::format("{} of {} NVFP4 layers have no input_scale: their activations are not "
+                    "quantized",
+                    without_input_scale, layers));
+  }
+}
+
+}  // namespace
+
 void log_summary(const PipelineDescription& pipeline, const std::string& name) {
   std::map<std::string, int> schemes;
   std::map<std::string, int> arithmetics;
@@ -134,6 +166,7 @@ void log_summary(const PipelineDescription& pipeline, const std::string& name) {
   for (const auto& [arithmetic, count] : arithmetics) {
     log_verbose(fmt::format("  {} layers {}", count, arithmetic));
   }
+  log_nvfp4(pipeline);
 }
 
 void run_generations(Pipeline& pipeline,

@@ -51,6 +51,20 @@ Json counted(const std::vector<LayerRecord>& layers, std::string LayerRecord::*f
   return Json(counts);
 }
 
+/// Layers by what their activations are quantized to.
+Json quantized_activations(const std::vector<LayerRecord>& layers) {
+  Json counts = counted(layers, &LayerRecord::activations);
+  counts.erase("");
+  return counts;
+}
+
+/// Bytes that the prepared weights of each scheme take.
+Json weight_bytes(const std::vector<LayerRecord>& layers) {
+  std::map<std::string, std::size_t> bytes;
+  for (const LayerRecord& layer : layers) bytes[layer.scheme] += layer.memory;
+  return Json(bytes);
+}
+
 }  // namespace
 
 ProcessMemory process_memory() {
@@ -91,10 +105,12 @@ Json perf_document(const Generation& generation,
             {"scheme_source", pipeline.scheme_source},
             {"layers", counted(pipeline.layers, &LayerRecord::scheme)},
             {"arithmetic", counted(pipeline.layers, &LayerRecord::arithmetic)},
+            {"quantized_activations", quantized_activations(pipeline.layers)},
+            {"weight_bytes", weight_bytes(pipeline.layers)},
             {"dtype", pipeline.dtype},
             {"kernels", kernel_names()},
             {"attention_backend", pipeline.attention_backend},
-            {"fp4_backend", nullptr},
+            {"fp4_backend", pipeline.fp4_backend ? to_json(*pipeline.fp4_backend) : Json(nullptr)},
             {"device", pipeline.device},
             {"seed", generation.seed},
             {"width", generation.picture.width},

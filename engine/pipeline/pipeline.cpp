@@ -16,6 +16,10 @@ void check_options(const RunOptions& options) {
     throw Error(ErrorCode::usage, "unknown --dtype",
                 {.expected = "bf16 or fp32", .found = options.dtype});
   }
+  if (options.nvfp4_activations != "fp4" && options.nvfp4_activations != "bf16") {
+    throw Error(ErrorCode::usage, "unknown --nvfp4-activations",
+                {.expected = "fp4 or bf16", .found = options.nvfp4_activations});
+  }
   if (options.clip_tokenizer != "fast" && options.clip_tokenizer != "slow") {
     throw Error(ErrorCode::usage, "unknown --clip-tokenizer",
                 {.expected = "fast or slow", .found = options.clip_tokenizer});

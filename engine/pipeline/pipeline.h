@@ -3,11 +3,13 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "media/picture.h"
 #include "pipeline/engine.h"
+#include "pipeline/fp4_backend.h"
 #include "tensor/tensor.h"
 #include "tensor/weights.h"
 
@@ -60,12 +62,13 @@ struct PictureRequest {
 struct PipelineDescription {
   std::string family;         ///< "flux1"
   std::string variant;        ///< "dev", "schnell", …
-  std::string scheme;         ///< "bf16", "fp8"
+  std::string scheme;         ///< "bf16", "fp8", "nvfp4"
   std::string scheme_source;  ///< where the scheme was declared
   std::string dtype;          ///< "bf16" or "fp32"
   std::string device;         ///< "cpu"
   std::string attention_backend;
-  std::vector<LayerRecord> layers;  ///< of the transformer
+  std::optional<Fp4Backend> fp4_backend;  ///< where there are NVFP4 layers or somebody chose one
+  std::vector<LayerRecord> layers;        ///< of the transformer
 };
 
 class Pipeline {

@@ -14,18 +14,28 @@
 
 namespace ditq {
 
+/// What an NVFP4 layer multiplies its weights with.
+enum class Nvfp4Activations {
+  fp4,   ///< quantized as FP4 units need them (W4A4): what a Blackwell GPU computes
+  bf16,  ///< as they are (W4A16)
+};
+
 /// How the tensors are taken from the file.
 struct WeightsOptions {
   at::ScalarType dtype = at::kBFloat16;  ///< what plain tensors are converted to
   QuantConfig quant;                     ///< which layers the checkpoint declares quantized
+  Nvfp4Activations nvfp4_activations = Nvfp4Activations::fp4;
 };
 
 /// How one layer was built, for summaries and perf.json.
 struct LayerRecord {
   std::string module;
-  std::string scheme;      ///< "bf16", "f32", "fp8"
-  std::string arithmetic;  ///< "real" or "emulated: …"
-  std::size_t memory = 0;  ///< bytes of the prepared weight
+  std::string
+      scheme;  ///< "bf16", "f32", "fp8", "nvfp4"; "+svdquant" behind it with a low-rank branch
+  std::string arithmetic;   ///< "real" or "emulated: …"
+  std::string activations;  ///< what they are quantized to, "fp8" or "fp4"; empty: they are not
+  bool lacks_input_scale = false;  ///< NVFP4: nothing says how to quantize its activations
+  std::size_t memory = 0;          ///< bytes of the prepared weight
 };
 
 /// A prefix view: `w / "attn" / "to_q"` looks up "attn.to_q.weight". Copies share the tensors and the record of what
@@ -58,11 +68,16 @@ class Weights {
   const TensorView& tensors() const { return *shared_->tensors; }
   at::ScalarType dtype() const { return shared_->options.dtype; }
   const QuantConfig& quant() const { return shared_->options.quant; }
+  Nvfp4Activations nvfp4_activations() const { return shared_->options.nvfp4_activations; }
 
   /// Notes how the layer below this prefix was built.
   void record(LayerRecord layer) const { shared_->layers.push_back(std::move(layer)); }
   /// All layers built from this checkpoint so far.
   const std::vector<LayerRecord>& layers() const { return shared_->layers; }
+
+  /// Gives the mapped pages back: networks hold what they need in a layout of their own. Tensors over the mapping stay
+  /// valid.
+  void release_pages() const { shared_->tensors->release_pages(); }
 
   /// Names that nobody asked for, sorted.
   std::vector<std::string> unused() const;

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <list>
 #include <map>
 
 #include <gmock/gmock.h>
@@ -18,7 +17,7 @@
 #include "convert/golden_output.h"
 #include "format/checkpoint.h"
 #include "format/helpers.h"
-#include "quant/nvfp4.h"
+#include "support/nvfp4_export.h"
 #include "support/paths.h"
 
 namespace ditq::test {
@@ -54,54 +53,6 @@ std::vector<Case> all_cases() {
   return cases;
 }
 
-float scale_of(const Checkpoint& checkpoint, const std::string& name) {
-  float value = 0.0f;
-  const TensorInfo& tensor = checkpoint.at(name);
-  tensor.file->read(tensor.offset, std::as_writable_bytes(std::span(&value, 1)));
-  return value;
-}
-
-// ModelOpt's export of the bundled model: its weights, quantized with the export's own global
-// scales.
-class Flux1Export {
- public:
-  explicit Flux1Export(const std::string& folder)
-      : base_(Checkpoint::open((tiny_flux() / "transformer").string())),
-        small_(Checkpoint::open(data("convert/flux1-tiny-nvfp4/small.safetensors").string())) {
-    for (const auto& [name, tensor] : base_.tensors()) add(*tensor);
-    for (const auto& [name, tensor] : small_.tensors()) copy(*tensor);
-    fs::create_directories(folder);
-    write_safetensors(folder + "/diffusion_pytorch_model.safetensors", tensors_,
-                      {{"format", "pt"}});
-    fs::copy_file(data("convert/flux1-tiny-nvfp4/config.json"), folder + "/config.json");
-  }
-
- private:
-  void add(const TensorInfo& tensor) {
-    if (small_.find(tensor.name + "_scale_2") == nullptr) return copy(tensor);
-    const std::int64_t rows = tensor.shape[0], columns = tensor.shape[1];
-    auto& packed = bytes_.emplace_back(tensor.elements() / 2);
-    auto& scales = bytes_.emplace_back(tensor.elements() / kNvfp4Block);
-    quantize_nvfp4(tensor.dtype, tensor.bytes(), scale_of(small_, tensor.name + "_scale_2"), packed,
-                   scales);
-    tensors_.push_back(
-        {tensor.name, Dtype::u8, {rows, columns / 2}, std::as_bytes(std::span(packed))});
-    tensors_.push_back({tensor.name + "_scale",
-                        Dtype::f8_e4m3,
-                        {rows, columns / 16},
-                        std::as_bytes(std::span(scales))});
-  }
-
-  void copy(const TensorInfo& tensor) {
-    tensors_.push_back({tensor.name, tensor.dtype, tensor.shape, tensor.bytes()});
-  }
-
-  Checkpoint base_;
-  Checkpoint small_;
-  std::list<std::vector<std::uint8_t>> bytes_;
-  std::vector<TensorData> tensors_;
-};
-
 // Where a recorded path lies; nothing where it is only beside the checkout, and absent.
 std::optional<std::string> place_of(const std::string& set,
                                     const std::string& path,
@@ -111,7 +62,7 @@ std::optional<std::string> place_of(const std::string& set,
   }
   if (set == "flux1-tiny" && path == "modelopt/nvfp4/hf/transformer") {
     const std::string made = folder / "export";
-    const Flux1Export flux1(made);
+    write_flux1_nvfp4_export(made);
     return made;
   }
   const auto found = golden("golden/families/" + set + "/" + path);
@@ -189,7 +140,7 @@ TEST(Nvfp4Goldens, ModelOptsExportIsMadeByteForByte) {
   const auto path = golden("golden/flux1-tiny/modelopt/nvfp4/transformer");
   if (!path) GTEST_SKIP() << "needs the larger goldens (DITQ_TEST_DATA)";
   const TemporaryFolder folder;
-  const Flux1Export flux1(folder / "export");
+  write_flux1_nvfp4_export(folder / "export");
   const Checkpoint made = Checkpoint::open(folder / "export");
   const Checkpoint original = Checkpoint::open(path->string());
   ASSERT_EQ(made.tensors().size(), original.tensors().size());

@@ -7,7 +7,9 @@
 
 #include "base/error.h"
 #include "convert/build_fp8.h"
+#include "convert/build_nvfp4.h"
 #include "sampling/denoise.h"
+#include "support/nvfp4_export.h"
 #include "support/tensors.h"
 #include "tensor/tap.h"
 
@@ -124,6 +126,28 @@ TEST(Flux1, StepsFromGoldenStatesWithTheBuiltFp8Transformer) {
   const Flux1Transformer model =
       load_transformer(folder / "fp8", at::kBFloat16, {.scheme = Scheme::fp8, .ignore = {}});
   EXPECT_GE(worst_step_cosine(model, "fp8"), 0.9999);
+}
+
+TEST(Flux1, StepsFromGoldenStatesWithNvfp4InEveryLinear) {
+  const test::TemporaryFolder folder;
+  test::write_flux1_nvfp4_export(folder / "nvfp4");
+  const Flux1Transformer model =
+      load_transformer(folder / "nvfp4", at::kBFloat16, {.scheme = Scheme::nvfp4, .ignore = {}});
+  // A sum's last bit moves E2M1 codes of the next layer: two valid sets of kernels differ by 0.99983 here.
+  EXPECT_GE(worst_step_cosine(model, "nvfp4-all"), 0.9998);
+}
+
+TEST(Flux1, StepsFromGoldenStatesWithTheBuiltNvfp4Transformer) {
+  const test::TemporaryFolder folder;
+  test::write_flux1_nvfp4_export(folder / "nvfp4");
+  build_nvfp4({.base_transformer_dir = (test::tiny_flux() / "transformer").string(),
+               .modelopt_hf_dir = folder / "nvfp4",
+               .output_dir = folder / "mixed",
+               .pattern_preset = "flux1-nvfp4"});
+  // Two valid sets of kernels differ by 0.99994.
+  const Flux1Transformer model =
+      load_transformer(folder / "mixed", at::kBFloat16, {.scheme = Scheme::nvfp4, .ignore = {}});
+  EXPECT_GE(worst_step_cosine(model, "nvfp4"), 0.9998);
 }
 
 TEST(Flux1, PredictsEachPictureOfABatchAsIfAlone) {

@@ -8,33 +8,13 @@
 #include "base/error.h"
 #include "format/safetensors.h"
 #include "support/tensors.h"
+#include "support/weights_file.h"
 #include "tensor/create.h"
 
 namespace ditq {
 namespace {
 
-/// Writes tensors and opens them as weights.
-class WeightsFile {
- public:
-  void add(const std::string& name, const Tensor& tensor) {
-    tensors_.emplace_back(name, tensor.contiguous());
-  }
-
-  Weights open(at::ScalarType dtype = at::kBFloat16, QuantConfig quant = {}) const {
-    std::vector<TensorData> data;
-    for (const auto& [name, tensor] : tensors_) {
-      data.push_back({name, dtype_of(tensor.scalar_type()), shape_of(tensor), bytes_of(tensor)});
-    }
-    const std::string path = folder_ / "weights.safetensors";
-    write_safetensors(path, data, {});
-    return {std::make_shared<const Checkpoint>(Checkpoint::open(path)),
-            {.dtype = dtype, .quant = std::move(quant)}};
-  }
-
- private:
-  test::TemporaryFolder folder_;
-  std::vector<std::pair<std::string, Tensor>> tensors_;
-};
+using test::WeightsFile;
 
 /// The FP8 layer of name `name` as SGLang's builder writes it for the tiny pipeline; scales as [1] or 0-d.
 void add_fp8_layer(WeightsFile& file, const std::string& name, bool scalars) {
@@ -94,17 +74,6 @@ TEST(Linear, Bf16RoundsOnceAfterTheBias) {
   EXPECT_LE(test::bf16_ulps(linear(x), exact), 0.51);
 }
 
-/// The error of building a layer [8, 16] from this file.
-ErrorCode build_error(const WeightsFile& file) {
-  try {
-    Linear(file.open() / "layer", 16, 8);
-  } catch (const Error& error) {
-    EXPECT_NE(std::string(error.what()).find("layer."), std::string::npos) << error.what();
-    return error.code();
-  }
-  return ErrorCode::usage;
-}
-
 struct Damage {
   std::optional<Tensor> weight, weight_scale, input_scale;
   ErrorCode expected;
@@ -134,7 +103,7 @@ TEST(Linear, RefusesScalesThatCannotBeRight) {
     if (cases[i].weight) file.add("layer.weight", *cases[i].weight);
     if (cases[i].weight_scale) file.add("layer.weight_scale", *cases[i].weight_scale);
     if (cases[i].input_scale) file.add("layer.input_scale", *cases[i].input_scale);
-    EXPECT_EQ(build_error(file), cases[i].expected) << i;
+    EXPECT_EQ(test::build_error(file, 16, 8), cases[i].expected) << i;
   }
 }
 

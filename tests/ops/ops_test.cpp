@@ -152,7 +152,11 @@ TEST(Attention, AgreesWithItsReference) {
                                  {1, 4, 77, 63, 32},
                                  {1, 2, 65, 1, 2},
                                  {1, 1, 3, 130, 96},
-                                 {2, 2, 64, 64, 200}}) {
+                                 {2, 2, 64, 64, 200},
+                                 {1, 4, 520, 63, 32},
+                                 {1, 2, 513, 1, 2},
+                                 {2, 1, 512, 130, 96},
+                                 {1, 2, 576, 640, 200}}) {
     const Tensor q =
         normal(1, {c.batch, c.queries, c.heads, c.head_size}, at::kBFloat16).transpose(1, 2);
     const Tensor k =
@@ -170,11 +174,13 @@ TEST(Attention, AgreesWithItsReference) {
 }
 
 TEST(Attention, SurvivesHugeScores) {
-  const Tensor q = normal(1, {1, 1, 5, 64}, at::kBFloat16).mul(1e4);
-  const Tensor v = normal(2, {1, 1, 5, 64}, at::kBFloat16);
-  // Each query picks one key: the result is a row of v.
-  const Tensor out = attention(q, q, v);
-  EXPECT_LE(test::relative(out, reference::attention(q, q, v)), 0.01);
+  for (const std::int64_t tokens : {5, 515}) {
+    const Tensor q = normal(1, {1, 1, tokens, 64}, at::kBFloat16).mul(1e4);
+    const Tensor v = normal(2, {1, 1, tokens, 64}, at::kBFloat16);
+    // Each query picks one key: the result is a row of v.
+    const Tensor out = attention(q, q, v);
+    EXPECT_LE(test::relative(out, reference::attention(q, q, v)), 0.01);
+  }
 }
 
 TEST(FastExp, IsWithinTwoUlps) {
@@ -186,6 +192,17 @@ TEST(FastExp, IsWithinTwoUlps) {
   EXPECT_EQ(fast_exp(-std::numeric_limits<float>::infinity()), 0.0F);
   EXPECT_EQ(fast_exp(0.0F), 1.0F);
   EXPECT_TRUE(std::isnan(fast_exp(std::nanf(""))));
+}
+
+TEST(CoarseExp, IsAsGoodAsWeightsInBf16Need) {
+  for (float x = -86.9F; x <= 0.0F; x += 0.0137F) {
+    const double exact = std::exp(static_cast<double>(x));
+    // A sixteenth of what rounding to bf16 loses.
+    EXPECT_LE(std::fabs(coarse_exp(x) - exact) / exact, 2e-4) << x;
+  }
+  EXPECT_EQ(coarse_exp(-1000.0F), 0.0F);
+  EXPECT_EQ(coarse_exp(-std::numeric_limits<float>::infinity()), 0.0F);
+  EXPECT_TRUE(std::isnan(coarse_exp(std::nanf(""))));
 }
 
 TEST(Rope, AgreesWithItsReference) {

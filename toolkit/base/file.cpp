@@ -65,6 +65,10 @@ InputFile::~InputFile() {
   ::close(descriptor_);
 }
 
+void InputFile::release_pages() const {
+  if (mapping_->address != nullptr) ::madvise(mapping_->address, size_, MADV_DONTNEED);
+}
+
 std::shared_ptr<const InputFile> InputFile::open(const std::string& path) {
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor < 0) raise_read_error(path, errno);

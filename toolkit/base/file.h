@@ -32,6 +32,9 @@ class InputFile {
   /// Errors: out_of_memory, file_unreadable.
   Bytes map() const;
 
+  /// Gives the mapping's resident pages back to the system. The mapping stays valid: pages are read again when needed.
+  void release_pages() const;
+
  private:
   InputFile(std::string path, int descriptor, std::uint64_t size);
 

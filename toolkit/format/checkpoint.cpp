@@ -223,6 +223,12 @@ const TensorInfo& Checkpoint::at(const std::string& name) const {
   return *found;
 }
 
+void Checkpoint::release_pages() const {
+  for (const auto& [name, shard] : shards_) {
+    if (!shard.tensors.empty()) shard.tensors.front().file->release_pages();
+  }
+}
+
 std::uint64_t Checkpoint::total_size() const {
   std::uint64_t total = 0;
   for (const auto& [name, tensor] : tensors_) total += tensor->size;

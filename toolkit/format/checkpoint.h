@@ -58,6 +58,8 @@ class Checkpoint {
   const TensorInfo& at(const std::string& name) const;
   /// Bytes of all tensors in the table.
   std::uint64_t total_size() const;
+  /// Gives the mapped pages of all shards back to the system; see InputFile::release_pages.
+  void release_pages() const;
 
  private:
   Checkpoint() = default;

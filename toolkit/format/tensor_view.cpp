@@ -23,6 +23,7 @@ class CheckpointView : public TensorView {
     const TensorInfo& info = checkpoint_->at(name);
     return {.bytes = info.bytes(), .owner = info.file};
   }
+  void release_pages() const override { checkpoint_->release_pages(); }
 
  private:
   std::shared_ptr<const Checkpoint> checkpoint_;

@@ -36,6 +36,8 @@ class TensorView {
   /// The bytes of a tensor of the table, as its dtype and shape give them: the file's mapping where nothing has to be
   /// rearranged, otherwise a copy. Errors: as InputFile::map.
   virtual TensorBytes read(const std::string& name) const = 0;
+  /// Gives mapped pages of the files back to the system; bytes that were handed out stay valid.
+  virtual void release_pages() const = 0;
 
   /// The tensor of that name, or nullptr.
   const ViewedTensor* find(const std::string& name) const;

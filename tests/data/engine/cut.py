@@ -34,7 +34,7 @@ write("layers_fp32.safetensors", keep, {**meta, "tokens": "every 32nd of each ta
 
 # States after every step; the start is noise.safetensors.
 for case in ("p0_8steps", ):
-    for variant in ("bf16", "fp32", "fp8", "fp8-none"):
+    for variant in ("bf16", "fp32", "fp8", "fp8-none", "nvfp4", "nvfp4-all"):
         tensors, meta = read(f"trajectory/{case}_{variant}.safetensors")
         if variant == "fp32":  # steps 1, 4 and 8
             tensors["latents"] = tensors["latents"][:, [0, 3, 7]]

@@ -1,0 +1,55 @@
+#pragma once
+// The kernel side of Linear: one class per scheme, chosen once, when the layer is built.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "nn/linear.h"
+
+namespace ditq {
+
+class Linear::Kernel {
+ public:
+  virtual ~Kernel() = default;
+  /// x [M, K] rows contiguous, out [M, N] rows contiguous; both may be strided views.
+  virtual void run(const Tensor& x, const Tensor& out, PostOp post_op) const = 0;
+  virtual std::int64_t out_features() const = 0;
+  /// scheme, arithmetic and memory of the record.
+  virtual LayerRecord describe() const = 0;
+};
+
+using LinearKernel = std::unique_ptr<const Linear::Kernel>;
+
+/// `epilogue` with another post op.
+GemmEpilogue with(GemmEpilogue epilogue, PostOp post_op);
+
+/// weight [N, K] and bias [N] (or empty) in the run's dtype, not quantized.
+LinearKernel plain_kernel(const Tensor& weight, const Tensor& bias);
+
+/// The NVFP4 layer below the prefix, its weight being U8. Activations: WeightsOptions::nvfp4_activations; bf16 where the
+/// layer has no input_scale. Errors: missing_tensor, wrong_shape, wrong_dtype, bad_scale, weight_without_scale.
+LinearKernel nvfp4_kernel(const Weights& w, std::int64_t k, std::int64_t n, const Tensor& bias);
+
+/// Whether the layer has SVDQuant's companions: pre_quant_scale, svdquant_lora_a, svdquant_lora_b.
+bool has_svdquant(const Weights& w);
+
+/// y = inner(x p) + ((x p) A^T) B^T: the smoothed layer `inner` with its low-rank branch. Errors: missing_tensor,
+/// wrong_shape. Source: ModelOpt reference 4.
+LinearKernel svdquant_kernel(const Weights& w, std::int64_t k, std::int64_t n, LinearKernel inner);
+
+/// Where a tensor is stored, what was expected there and what was found.
+ErrorFacts facts(const Weights& w,
+                 std::string_view name,
+                 std::string expected,
+                 std::string found,
+                 std::string advice = {});
+
+/// A scale tensor of one element, [] or [1]. Errors: missing_tensor, wrong_shape, wrong_dtype, bad_scale.
+float read_scale(const Weights& w, const char* name);
+
+/// Errors: wrong_shape.
+void check_shape(const Weights& w, std::string_view name, const Shape& shape);
+
+}  // namespace ditq
