@@ -239,7 +239,7 @@ TEST(NormalizedView, ReadsTheSameWithAndWithoutMapping) {
   const OwnedTensors expected = nvfp4_of(tiny(), flux1_family());
   write_tensors(folder / "m.safetensors", packed_bfl(expected, dialect(flux1_family(), "bfl")));
   expect_equal(
-      load_tensors(*resolve_transformer(folder / "m.safetensors", "", Access::copy).tensors),
+      load_tensors(*resolve_transformer(folder / "m.safetensors", "", {.access = Access::copy}).tensors),
       expected);
 }
 

@@ -95,10 +95,32 @@ Json deduced_config(const TransformerSource& source) {
   return family->deduce_config(plain_table(*source.tensors), source.checkpoint->path());
 }
 
+/// Fills in a missing config; where somebody takes errors, it may stay empty.
+void deduce_architecture(TransformerSource& source, const ResolveOptions& options) {
+  try {
+    source.config = deduced_config(source);
+    source.reasons.emplace_back("architecture deduced from the tensors; there is no config.json");
+  } catch (const Error& error) {
+    if (!options.on_error) throw;
+    source.reasons.emplace_back(error.what());
+  }
+}
+
 std::string weight_files(const std::string& weights) {
   const bool inner = fs::is_directory(weights) && !fs::exists(fs::path(weights) / "config.json") &&
                      fs::is_directory(fs::path(weights) / "transformer");
   return inner ? (fs::path(weights) / "transformer").string() : weights;
+}
+
+/// What is declared; where somebody takes the errors, what the tensors say instead.
+QuantFinding quantization_of(const QuantPlaces& places, const ResolveOptions& options) {
+  if (!options.on_error) return find_quantization(places);
+  try {
+    return find_quantization(places);
+  } catch (const Error& error) {
+    options.on_error("", error);
+    return infer_quantization(places);
+  }
 }
 
 void append(const std::vector<std::string>& more, std::vector<std::string>& to) {
@@ -138,7 +160,7 @@ Checkpoint open_component(const std::string& path) {
 
 TransformerSource resolve_transformer(const std::string& component,
                                       const std::string& weights,
-                                      Access access) {
+                                      const ResolveOptions& options) {
   TransformerSource source;
   const std::string files = weights.empty() ? weights : weight_files(weights);
   if (!weights.empty()) source.reasons.push_back("weights from " + files);
@@ -148,25 +170,24 @@ TransformerSource resolve_transformer(const std::string& component,
   source.detection =
       detect(config.empty() ? Json(nullptr) : config, table_of(*source.checkpoint),
              source.checkpoint->shards().at(source.checkpoint->first_shard()).metadata);
-  const QuantFinding found = find_quantization({.checkpoint = source.checkpoint.get(),
-                                                .config = config.empty() ? nullptr : &config,
-                                                .config_path = source.config_path,
-                                                .weights = files,
-                                                .mark = source.detection.mark});
+  const QuantFinding found = quantization_of({.checkpoint = source.checkpoint.get(),
+                                              .config = config.empty() ? nullptr : &config,
+                                              .config_path = source.config_path,
+                                              .weights = files,
+                                              .mark = source.detection.mark},
+                                             options);
   NormalizedTensors normalized = normalize({.checkpoint = source.checkpoint,
                                             .mark = source.detection.mark,
                                             .quant = found.config,
                                             .comfy = found.comfy,
-                                            .access = access});
+                                            .access = options.access,
+                                            .on_error = options.on_error});
   source.quant = found.config;
   source.quant.ignore = std::move(normalized.ignore);
   source.tensors = std::move(normalized.view);
   append(found.reasons, source.reasons);
   append(normalized.reasons, source.reasons);
-  if (config.empty()) {
-    source.config = deduced_config(source);
-    source.reasons.emplace_back("architecture deduced from the tensors; there is no config.json");
-  }
+  if (config.empty()) deduce_architecture(source, options);
   const FamilySpec* family = source.detection.family;
   source.detection.variant =
       family == nullptr ? nullptr

@@ -2,6 +2,7 @@
 // Where a component's weights and configuration come from, decided as SGLang's runtime decides it (bridge reference
 // 4.1, 4.2), with the reasons.
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -33,6 +34,14 @@ struct TransformerSource {
   std::vector<std::string> reasons;  ///< one sentence per decision
 };
 
+/// How a transformer is resolved.
+struct ResolveOptions {
+  Access access = Access::map;
+  /// For whoever looks for what is wrong: gets what is wrong with the declaration ("" as module) or with a module, which
+  /// the view then lacks; the tensors alone say what is quantized. Without it errors are raised.
+  std::function<void(const std::string& module, const Error& error)> on_error = {};
+};
+
 /// `component`: a folder with config.json, its parent with a folder `transformer`, or a .safetensors file: then the
 /// config.json beside it counts, else the `config` in its metadata, else the architecture is deduced from the tensors.
 /// `weights`: empty, or a .safetensors file or a folder that replaces the weights only (--transformer-weights-path).
@@ -40,6 +49,6 @@ struct TransformerSource {
 /// missing_tensor where the architecture cannot be deduced.
 TransformerSource resolve_transformer(const std::string& component,
                                       const std::string& weights,
-                                      Access access = Access::map);
+                                      const ResolveOptions& options = {});
 
 }  // namespace ditq

@@ -327,6 +327,23 @@ std::vector<std::string> translated_ignore(const QuantConfig& quant,
   return ignore;
 }
 
+/// Calls action(module) for every module; those whose error somebody takes are gone afterwards.
+template <typename Action>
+void for_each_module(std::map<std::string, StoredModule>& modules,
+                     const NormalizeInput& input,
+                     const Action& action) {
+  for (auto it = modules.begin(); it != modules.end();) {
+    try {
+      action(it->second);
+      ++it;
+    } catch (const Error& error) {
+      if (!input.on_error) throw;
+      input.on_error(it->first, error);
+      it = modules.erase(it);
+    }
+  }
+}
+
 }  // namespace
 
 NormalizedTensors normalize(const NormalizeInput& input) {
@@ -334,24 +351,24 @@ NormalizedTensors normalize(const NormalizeInput& input) {
   StoredModules stored = stored_modules(*input.checkpoint, DialectNames(input.mark));
   describe_names(input, stored, out.reasons);
   bool packed = false;
-  for (auto& [name, module] : stored.modules) {
+  for_each_module(stored.modules, input, [&](StoredModule& module) {
     check_scales_have_weight(module);
     module.nvfp4 = is_packed(module, input.quant.scheme);
     if (module.nvfp4) check_nvfp4_module(module, input.comfy);
     packed = packed || module.nvfp4;
-  }
+  });
   Nvfp4Storage storage;
   if (packed) {
     storage = nvfp4_storage(input.quant, input.mark, input.comfy, out.reasons);
     follow_shapes(stored.modules, storage, out.reasons);
   }
   const auto view = std::make_shared<NormalizedView>(input.checkpoint, input.access);
-  for (const auto& [name, module] : stored.modules) {
+  for_each_module(stored.modules, input, [&](const StoredModule& module) {
     const ScaleLayout layout =
         module.nvfp4 ? scale_layout_of(module, storage) : ScaleLayout::linear;
     if (layout == ScaleLayout::swizzled) ++out.unswizzled;
     ModulePlan(module, *view).add(layout, storage.high_nibble_first);
-  }
+  });
   out.swapped_nibbles = storage.high_nibble_first;
   out.ignore = translated_ignore(input.quant, input.mark, stored);
   out.view = view;

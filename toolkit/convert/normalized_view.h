@@ -2,10 +2,12 @@
 // One form for every checkpoint: the diffusers dialect, fused layers apart, NVFP4 with the even column in the low
 // nibble and linear block scales. Nothing is copied that the file already holds so.
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "family/family.h"
 #include "format/tensor_view.h"
 #include "quant/config.h"
@@ -26,6 +28,9 @@ struct NormalizeInput {
   bool comfy =
       false;  ///< it carries ComfyUI's per-layer markers, which imply comfy-kitchen's layout
   Access access = Access::map;
+  /// For whoever looks for what is wrong: gets the error of a stored module, whose tensors the view then lacks. Without it
+  /// errors are raised.
+  std::function<void(const std::string& module, const Error& error)> on_error = {};
 };
 
 /// A view and what was decided on the way.

@@ -34,9 +34,11 @@ bool lists_layers(const Json& document) {
 
 class Search {
  public:
-  explicit Search(const QuantPlaces& places) : places_(places) { read_metadata(); }
+  explicit Search(const QuantPlaces& places) : places_(places) {}
 
-  QuantFinding run() {
+  /// What is declared, else what the tensors say.
+  QuantFinding declared() {
+    read_metadata();
     read_markers();
     const std::optional<QuantConfig> found = declaration();
     if (found) {
@@ -49,6 +51,17 @@ class Search {
     }
     check_layer_formats();
     if (out_.declared) check_contradiction();
+    return finished();
+  }
+
+  /// What the tensors say.
+  QuantFinding inferred() {
+    infer();
+    return finished();
+  }
+
+ private:
+  QuantFinding finished() {
     if (out_.config.scheme != Scheme::none) {
       out_.reasons.push_back(
           fmt::format("{} from {}", name(out_.config.scheme), out_.config.source));
@@ -57,7 +70,6 @@ class Search {
     return std::move(out_);
   }
 
- private:
   /// Documents of the shards' metadata that are JSON, the one of layers apart.
   void read_metadata() {
     for (const char* key : {"_quantization_metadata", "quantization_config"}) {
@@ -275,7 +287,11 @@ Json read_config_object(const std::string& path) {
 }
 
 QuantFinding find_quantization(const QuantPlaces& places) {
-  return Search(places).run();
+  return Search(places).declared();
+}
+
+QuantFinding infer_quantization(const QuantPlaces& places) {
+  return Search(places).inferred();
 }
 
 }  // namespace ditq

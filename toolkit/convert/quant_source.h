@@ -44,6 +44,9 @@ struct QuantFinding {
 /// comfy/ops.py for the markers: UTF-8 JSON {"format": ...} as a U8 tensor beside the weight.
 QuantFinding find_quantization(const QuantPlaces& places);
 
+/// What the tensors say, whatever is declared.
+QuantFinding infer_quantization(const QuantPlaces& places);
+
 /// A JSON document that must be an object. Errors: as read_json; json_type.
 Json read_config_object(const std::string& path);
 

@@ -128,6 +128,8 @@ struct FamilySpec {
   Json (*deduce_config)(const TensorTable& tensors, const std::string& path) = nullptr;
   std::vector<Variant> variants;  ///< tested in order
   std::vector<LayerRow> layers;   ///< every module; empty where the engine does not run the family
+  /// Values of the dims that `layers` speaks of, from a config; nullptr without layers. Errors: bad_config, json_type.
+  DimValues (*dims)(const Json& config, const std::string& path) = nullptr;
 };
 
 }  // namespace ditq

@@ -321,6 +321,8 @@ const FamilySpec& flux1_family() {
       .deduce_config = deduce_config,
       .variants = variants(),
       .layers = all_layers(),
+      .dims = [](const Json& config,
+                 const std::string& path) { return dim_values(parse_flux1_dims(config, path)); },
   };
   return spec;
 }
