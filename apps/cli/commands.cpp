@@ -31,6 +31,8 @@ const std::vector<Command>& commands() {
        "Turn a ModelOpt NVFP4 export into a transformer of BF16 and NVFP4 layers", run_build_nvfp4},
       {"inspect", "Look", "Show what a checkpoint is: family, scheme, layers, scales, size",
        run_inspect},
+      {"doctor", "Look", "Find what is wrong with a checkpoint, before it makes a white picture",
+       run_doctor},
       {"tokenize", "Look", "Print the token ids of prompts", run_tokenize},
       {"generate", "Run", "Make pictures from prompts with a BF16 or FP8 pipeline", run_generate},
       {"compare", "Run", "Measure how far a candidate strays from a reference, step by step",

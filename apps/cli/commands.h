@@ -32,6 +32,7 @@ ExitCode run_command_line(const Arguments& arguments);
 ExitCode run_build_fp8(const Arguments& arguments);
 ExitCode run_build_nvfp4(const Arguments& arguments);
 ExitCode run_compare(const Arguments& arguments);
+ExitCode run_doctor(const Arguments& arguments);
 ExitCode run_generate(const Arguments& arguments);
 ExitCode run_inspect(const Arguments& arguments);
 ExitCode run_tokenize(const Arguments& arguments);

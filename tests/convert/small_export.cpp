@@ -27,13 +27,6 @@ OwnedTensor fp8_of(const OwnedTensor& plain, float scale) {
   return out;
 }
 
-void write_tensors(const std::string& path, const OwnedTensors& tensors) {
-  std::vector<TensorData> rows;
-  for (const auto& [name, tensor] : tensors)
-    rows.push_back({name, tensor.dtype, tensor.shape, tensor.bytes});
-  write_safetensors(path, rows, {{"format", "pt"}});
-}
-
 std::string shard_name(int shard) {
   return "diffusion_pytorch_model-0000" + std::to_string(shard) + "-of-00002.safetensors";
 }

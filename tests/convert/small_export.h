@@ -10,18 +10,10 @@
 #include "convert/build_fp8.h"
 #include "convert/torch_checkpoint.h"
 #include "format/safetensors.h"
+#include "support/owned_tensors.h"
 #include "support/paths.h"
 
 namespace ditq::test {
-
-/// A tensor with its own bytes.
-struct OwnedTensor {
-  Dtype dtype = Dtype::bf16;
-  Shape shape;
-  std::vector<std::byte> bytes;
-};
-
-using OwnedTensors = std::map<std::string, OwnedTensor>;
 
 /// A bf16 tensor whose values run through -1 … 1.
 OwnedTensor bf16_tensor(const Shape& shape);

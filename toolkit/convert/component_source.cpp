@@ -2,14 +2,12 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <optional>
 #include <set>
-
-#include <fmt/format.h>
+#include <utility>
 
 #include "base/error.h"
-#include "base/log.h"
 #include "base/regex.h"
+#include "convert/quant_source.h"
 
 namespace ditq {
 namespace {
@@ -60,92 +58,93 @@ std::string component_folder(const std::string& path) {
                .found = fs::exists(path) ? "neither" : "no such folder"});
 }
 
-Json read_object(const std::string& path) {
-  Json value = read_json(path);
-  if (!value.is_object()) {
-    throw Error(ErrorCode::json_type, "the document is not what it should be",
-                {.path = path, .expected = "an object", .found = value.type_name()});
-  }
-  return value;
-}
-
 Json component_config(const std::string& folder) {
   Json config = Json::object();
   const std::string generation = (fs::path(folder) / "generation_config.json").string();
-  if (fs::exists(generation)) config = read_object(generation);
-  config.update(read_object((fs::path(folder) / "config.json").string()));
+  if (fs::exists(generation)) config = read_config_object(generation);
+  config.update(read_config_object((fs::path(folder) / "config.json").string()));
   return config;
 }
 
-const Json* member(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  return found == object.end() || found->is_null() ? nullptr : &*found;
+/// What the shards' metadata calls `config`, as SGLang's builders write it; an empty object without.
+Json metadata_config(const Checkpoint& checkpoint) {
+  const SafetensorsFile& first = checkpoint.shards().at(checkpoint.first_shard());
+  const auto found = first.metadata.find("config");
+  if (found == first.metadata.end()) return Json::object();
+  Json config = parse_json(found->second, first.path + ", metadata 'config'");
+  return config.is_object() && config.contains("_class_name") ? config : Json::object();
 }
 
-/// From the shards' metadata: `_quantization_metadata` first, then `quantization_config`.
-std::optional<QuantConfig> from_metadata(const Checkpoint& checkpoint) {
-  for (const auto& [shard, file] : checkpoint.shards()) {
-    for (const char* key : {"_quantization_metadata", "quantization_config"}) {
-      const auto found = file.metadata.find(key);
-      if (found == file.metadata.end()) continue;
-      const std::string where = fmt::format("{}, metadata '{}'", file.path, key);
-      return parse_quant_config(parse_json(found->second, where), where);
-    }
+TensorTable table_of(const Checkpoint& checkpoint) {
+  TensorTable table;
+  for (const auto& [name, info] : checkpoint.tensors()) table[name] = {info->dtype, info->shape};
+  return table;
+}
+
+/// The diffusers config that the tensors have. Errors: unknown_family, bad_config, missing_tensor.
+Json deduced_config(const TransformerSource& source) {
+  const FamilySpec* family = source.detection.family;
+  if (family == nullptr || family->deduce_config == nullptr) {
+    throw Error(family == nullptr ? ErrorCode::unknown_family : ErrorCode::bad_config,
+                "there is no config, and the tensors do not tell the architecture",
+                {.path = source.checkpoint->path(),
+                 .expected = "config.json beside it, or names of FLUX.1 or FLUX.2",
+                 .found = family == nullptr ? "names of no known family" : family->title + " names",
+                 .advice = "Give it as --transformer-weights-path beside a base transformer"});
   }
-  return std::nullopt;
+  return family->deduce_config(plain_table(*source.tensors), source.checkpoint->path());
 }
 
-std::optional<QuantConfig> from_config_beside(const std::string& weights) {
+/// Fills in a missing config; where somebody takes errors, it may stay empty.
+void deduce_architecture(TransformerSource& source, const ResolveOptions& options) {
+  try {
+    source.config = deduced_config(source);
+    source.reasons.emplace_back("architecture deduced from the tensors; there is no config.json");
+  } catch (const Error& error) {
+    if (!options.on_error) throw;
+    source.reasons.emplace_back(error.what());
+  }
+}
+
+std::string weight_files(const std::string& weights) {
+  const bool inner = fs::is_directory(weights) && !fs::exists(fs::path(weights) / "config.json") &&
+                     fs::is_directory(fs::path(weights) / "transformer");
+  return inner ? (fs::path(weights) / "transformer").string() : weights;
+}
+
+/// What is declared; where somebody takes the errors, what the tensors say instead.
+QuantFinding quantization_of(const QuantPlaces& places, const ResolveOptions& options) {
+  if (!options.on_error) return find_quantization(places);
+  try {
+    return find_quantization(places);
+  } catch (const Error& error) {
+    options.on_error("", error);
+    return infer_quantization(places);
+  }
+}
+
+void append(const std::vector<std::string>& more, std::vector<std::string>& to) {
+  to.insert(to.end(), more.begin(), more.end());
+}
+
+/// Opens the files and reads the config, where there is one.
+void open_source(const std::string& component,
+                 const std::string& files,
+                 TransformerSource& source) {
+  const bool is_file = fs::is_regular_file(component);
   const fs::path folder =
-      fs::is_directory(weights) ? fs::path(weights) : fs::path(weights).parent_path();
-  const std::string path = (folder / "config.json").string();
-  if (!fs::exists(path)) return std::nullopt;
-  const Json config = read_object(path);
-  const Json* quant = member(config, "quantization_config");
-  if (quant == nullptr) return std::nullopt;
-  return parse_quant_config(*quant, path);
-}
-
-bool has_weight(const Checkpoint& checkpoint, Dtype dtype) {
-  return std::any_of(checkpoint.tensors().begin(), checkpoint.tensors().end(),
-                     [&](const auto& entry) {
-                       return entry.second->dtype == dtype && entry.first.ends_with(".weight");
-                     });
-}
-
-/// What the tensors themselves say.
-std::optional<QuantConfig> from_tensors(const Checkpoint& checkpoint) {
-  if (!has_weight(checkpoint, Dtype::f8_e4m3)) return std::nullopt;
-  QuantConfig config;
-  config.scheme = Scheme::fp8;
-  config.source = "F8_E4M3 weights with scales; nothing declares them";
-  return config;
-}
-
-QuantConfig resolve_quant(const TransformerSource& source, const std::string& weights) {
-  if (const Json* quant = member(source.config, "quantization_config")) {
-    return parse_quant_config(*quant, source.config_path);
+      is_file ? fs::absolute(component).parent_path() : fs::path(component_folder(component));
+  source.config_path = (folder / "config.json").string();
+  source.config = Json::object();
+  if (!is_file || fs::exists(source.config_path)) source.config = component_config(folder.string());
+  const std::string chosen = !files.empty() ? files : is_file ? component : folder.string();
+  source.checkpoint = std::make_shared<const Checkpoint>(open_component(chosen));
+  if (!source.config.empty()) return;
+  source.config_path = source.checkpoint->path();
+  source.config = metadata_config(*source.checkpoint);
+  if (!source.config.empty()) {
+    source.reasons.emplace_back("architecture from the file's metadata; there is no config.json");
   }
-  if (const auto config = from_metadata(*source.checkpoint)) return *config;
-  if (!weights.empty()) {
-    if (const auto config = from_config_beside(weights)) return *config;
-  }
-  return from_tensors(*source.checkpoint).value_or(QuantConfig{});
-}
-
-void check_declared_scheme(const TransformerSource& source) {
-  const bool missing =
-      (source.quant.scheme == Scheme::fp8 && !has_weight(*source.checkpoint, Dtype::f8_e4m3)) ||
-      (source.quant.scheme == Scheme::nvfp4 && !has_weight(*source.checkpoint, Dtype::u8));
-  if (!missing) return;
-  throw Error(
-      ErrorCode::not_quantized,
-      fmt::format("{} is declared, but no weight is stored so", name(source.quant.scheme)),
-      {.path = source.checkpoint->path(),
-       .expected = source.quant.scheme == Scheme::fp8 ? "F8_E4M3 weights" : "U8 weights",
-       .found = "none",
-       .advice = "Declared in " + source.quant.source +
-                 ". Convert the export with 'ditq build-fp8', or remove quantization_config"});
 }
 
 }  // namespace
@@ -159,27 +158,40 @@ Checkpoint open_component(const std::string& path) {
   return Checkpoint::open_files(path, names);
 }
 
-TransformerSource resolve_transformer(const std::string& component, const std::string& weights) {
+TransformerSource resolve_transformer(const std::string& component,
+                                      const std::string& weights,
+                                      const ResolveOptions& options) {
   TransformerSource source;
-  const std::string folder = component_folder(component);
-  source.config = component_config(folder);
-  source.config_path = (fs::path(folder) / "config.json").string();
-  std::string files = folder;
-  if (!weights.empty()) {
-    const bool inner = fs::is_directory(weights) &&
-                       !fs::exists(fs::path(weights) / "config.json") &&
-                       fs::is_directory(fs::path(weights) / "transformer");
-    files = inner ? (fs::path(weights) / "transformer").string() : weights;
-    source.reasons.push_back("weights from " + files);
-  }
-  source.checkpoint = std::make_shared<const Checkpoint>(open_component(files));
-  source.quant = resolve_quant(source, weights.empty() ? weights : files);
-  if (source.quant.scheme != Scheme::none) {
-    source.reasons.push_back(
-        fmt::format("{} from {}", name(source.quant.scheme), source.quant.source));
-  }
-  check_declared_scheme(source);
-  source.tensors = view_of(source.checkpoint);
+  const std::string files = weights.empty() ? weights : weight_files(weights);
+  if (!weights.empty()) source.reasons.push_back("weights from " + files);
+  open_source(component, files, source);
+
+  const Json& config = source.config;
+  source.detection =
+      detect(config.empty() ? Json(nullptr) : config, table_of(*source.checkpoint),
+             source.checkpoint->shards().at(source.checkpoint->first_shard()).metadata);
+  const QuantFinding found = quantization_of({.checkpoint = source.checkpoint.get(),
+                                              .config = config.empty() ? nullptr : &config,
+                                              .config_path = source.config_path,
+                                              .weights = files,
+                                              .mark = source.detection.mark},
+                                             options);
+  NormalizedTensors normalized = normalize({.checkpoint = source.checkpoint,
+                                            .mark = source.detection.mark,
+                                            .quant = found.config,
+                                            .comfy = found.comfy,
+                                            .access = options.access,
+                                            .on_error = options.on_error});
+  source.quant = found.config;
+  source.quant.ignore = std::move(normalized.ignore);
+  source.tensors = std::move(normalized.view);
+  append(found.reasons, source.reasons);
+  append(normalized.reasons, source.reasons);
+  if (config.empty()) deduce_architecture(source, options);
+  const FamilySpec* family = source.detection.family;
+  source.detection.variant =
+      family == nullptr ? nullptr
+                        : find_variant(*family, source.config, plain_table(*source.tensors));
   return source;
 }
 

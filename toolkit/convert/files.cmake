@@ -10,9 +10,13 @@ set(files component_source.cpp
   ignore_list.cpp
   modelopt_config.cpp
   name_variants.cpp
+  normalized_view.cpp
   nvfp4_checks.cpp
   nvfp4_plan.cpp
   nvfp4_source.cpp
+  nvfp4_storage.cpp
   paths.cpp
+  quant_source.cpp
   scale_map.cpp
-  side_files.cpp)
+  side_files.cpp
+  stored_modules.cpp)

@@ -42,6 +42,7 @@ void detect_family(const Json& config, const TensorTable& tensors, Detection& ou
     const DialectMark* mark = dialect_of(*family, tensors);
     if (mark == nullptr || (by_class != nullptr && family != by_class)) continue;
     out.family = family;
+    out.mark = mark;
     out.dialect = mark->dialect;
     out.reasons.push_back(fmt::format("family {}, dialect {}: it has '{}'", family->name,
                                       mark->dialect, mark->tensors.front()));
@@ -82,14 +83,11 @@ bool tensors_fit(const Variant& variant, const TensorTable& tensors) {
 
 void detect_variant(const Json& config, const TensorTable& tensors, Detection& out) {
   if (out.family == nullptr || out.dialect != "diffusers") return;
-  for (const Variant& variant : out.family->variants) {
-    if (!tensors_fit(variant, tensors) || !config_fits(variant, config)) continue;
-    out.variant = &variant;
-    out.reasons.push_back(fmt::format("variant {}: sizes{} as published", variant.name,
-                                      config.is_object() ? " and config" : ""));
-    return;
-  }
-  out.reasons.push_back("variant unknown: no published sizes");
+  out.variant = find_variant(*out.family, config, tensors);
+  out.reasons.push_back(out.variant == nullptr
+                            ? std::string("variant unknown: no published sizes")
+                            : fmt::format("variant {}: sizes{} as published", out.variant->name,
+                                          config.is_object() ? " and config" : ""));
 }
 
 // What one matrix is stored as, and the shape of its scale.
@@ -164,6 +162,16 @@ void detect_scheme(const Json& config, const Metadata& metadata, Detection& out)
 }
 
 }  // namespace
+
+const Variant* find_variant(const FamilySpec& family,
+                            const Json& config,
+                            const TensorTable& tensors) {
+  const auto found =
+      std::find_if(family.variants.begin(), family.variants.end(), [&](const Variant& variant) {
+        return tensors_fit(variant, tensors) && config_fits(variant, config);
+      });
+  return found == family.variants.end() ? nullptr : &*found;
+}
 
 Detection detect(const Json& config, const TensorTable& tensors, const Metadata& metadata) {
   Detection out;

@@ -14,6 +14,7 @@ namespace ditq {
 struct Detection {
   const FamilySpec* family = nullptr;  ///< nullptr: none of the known ones
   const Variant* variant = nullptr;    ///< nullptr: no published one
+  const DialectMark* mark = nullptr;   ///< the naming scheme; nullptr: none of the family's
   std::string dialect = "unknown";     ///< naming scheme
   std::string scheme =
       "unknown";  ///< bf16, f16, f32, fp8-modelopt, fp8-sglang, fp8, nvfp4, mixed, …
@@ -26,5 +27,11 @@ struct Detection {
 Detection detect(const Json& config,
                  const TensorTable& tensors,
                  const std::map<std::string, std::string>& metadata);
+
+/// The first variant of the family that config (a null value without one) and tensors (diffusers dialect, shapes as
+/// unquantized) fit, or nullptr.
+const Variant* find_variant(const FamilySpec& family,
+                            const Json& config,
+                            const TensorTable& tensors);
 
 }  // namespace ditq

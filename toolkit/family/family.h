@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/dtype.h"
+#include "base/json.h"
 
 namespace ditq {
 
@@ -59,10 +60,27 @@ struct MergedExport {
   std::string output_class_name;               ///< _class_name of the config that is written
 };
 
-/// A naming scheme, known by the tensors that only it has.
+/// A module of the diffusers dialect that is a run of rows of another dialect's module.
+struct DialectPart {
+  std::string module;  ///< '#' stands for the block index
+  int rows = 1;        ///< its share of the rows: q, k, v and a 4 D wide MLP input have 1, 1, 1, 4
+};
+
+/// One module of another dialect: the rows of its parts, one after the other.
+struct DialectRule {
+  std::string module;  ///< '#' stands for the block index
+  std::vector<DialectPart> parts;
+  bool swap_halves = false;  ///< the first and second half of its rows stand the other way round
+};
+
+/// A naming scheme, known by the tensors that only it has. Rules and prefix lead to the diffusers dialect.
 struct DialectMark {
   std::string dialect;               ///< "diffusers", "bfl", "comfy", "original"
   std::vector<std::string> tensors;  ///< all of these must be there
+  std::string prefix = {};           ///< of every name; tensors without it belong to other networks
+  std::vector<DialectRule> rules = {};  ///< modules without a rule keep their names
+  /// NVFP4 of this dialect has the high nibble first and block scales in the 128x4 order, unless its config says else.
+  bool packed_nvfp4 = false;
 };
 
 /// What generation starts from when nobody says otherwise.
@@ -105,8 +123,13 @@ struct FamilySpec {
   std::optional<MergedExport> merged_export;  ///< the family's merged form
 
   std::vector<DialectMark> dialects;  ///< tested in order
-  std::vector<Variant> variants;      ///< tested in order
-  std::vector<LayerRow> layers;  ///< every module; empty where the engine does not run the family
+  /// The diffusers config that these tensors (diffusers dialect, shapes as unquantized) have, for files without one;
+  /// nullptr where the family's is not known. Errors: missing_tensor, bad_config.
+  Json (*deduce_config)(const TensorTable& tensors, const std::string& path) = nullptr;
+  std::vector<Variant> variants;  ///< tested in order
+  std::vector<LayerRow> layers;   ///< every module; empty where the engine does not run the family
+  /// Values of the dims that `layers` speaks of, from a config; nullptr without layers. Errors: bad_config, json_type.
+  DimValues (*dims)(const Json& config, const std::string& path) = nullptr;
 };
 
 }  // namespace ditq

@@ -1,6 +1,8 @@
 set(files
   check_tensors.cpp
+  config_from_tensors.cpp
   detect.cpp
+  dialect.cpp
   flux1.cpp
   flux2.cpp
   hunyuan_video.cpp

@@ -1,5 +1,6 @@
 // FLUX.1 (Black Forest Labs): dev, schnell and everything of their shape.
 // Sources: diffusers models/transformers/transformer_flux.py and pipelines/flux @ 0.39.0 (names, shapes, defaults);
+// diffusers scripts/convert_flux_to_diffusers.py @ 0.39.0 (BFL's names, the order in fused layers, swapped halves);
 // sglang multimodal_gen/tools/build_modelopt_fp8_transformer.py @ 8c703f215 (fallback patterns) and its public
 // quantization notes (the eighth pattern); sglang runtime/models/dits/flux.py @ 8c703f215 (quantization-aware layers).
 
@@ -8,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "family/config_from_tensors.h"
 #include "family/registry.h"
 
 namespace ditq {
@@ -143,6 +145,100 @@ std::vector<Variant> variants() {
   };
 }
 
+/// Modules of one text or image stream of a double block: BFL's prefix and the diffusers names that differ.
+struct BflStream {
+  std::string bfl;
+  std::string norm;
+  std::vector<DialectPart> qkv;
+  std::string out;
+  std::string query_norm;
+  std::string key_norm;
+  std::string feed_forward;
+};
+
+void append_stream(const BflStream& stream, std::vector<DialectRule>& rules) {
+  const std::string from = "double_blocks.#." + stream.bfl;
+  const std::string to = "transformer_blocks.#.";
+  rules.push_back({from + "_mod.lin", {{to + stream.norm}}});
+  rules.push_back({from + "_attn.qkv", stream.qkv});
+  rules.push_back({from + "_attn.proj", {{to + "attn." + stream.out}}});
+  rules.push_back({from + "_attn.norm.query_norm", {{to + "attn." + stream.query_norm}}});
+  rules.push_back({from + "_attn.norm.key_norm", {{to + "attn." + stream.key_norm}}});
+  rules.push_back({from + "_mlp.0", {{to + stream.feed_forward + ".net.0.proj"}}});
+  rules.push_back({from + "_mlp.2", {{to + stream.feed_forward + ".net.2"}}});
+}
+
+const std::vector<DialectPart> kImageQkv = {{"transformer_blocks.#.attn.to_q"},
+                                            {"transformer_blocks.#.attn.to_k"},
+                                            {"transformer_blocks.#.attn.to_v"}};
+const std::vector<DialectPart> kTextQkv = {{"transformer_blocks.#.attn.add_q_proj"},
+                                           {"transformer_blocks.#.attn.add_k_proj"},
+                                           {"transformer_blocks.#.attn.add_v_proj"}};
+const std::vector<DialectPart> kSingleQkv = {{"single_transformer_blocks.#.attn.to_q"},
+                                             {"single_transformer_blocks.#.attn.to_k"},
+                                             {"single_transformer_blocks.#.attn.to_v"}};
+
+/// BFL's modules in diffusers' names.
+std::vector<DialectRule> bfl_rules() {
+  const std::string embed = "time_text_embed.";
+  const std::string single = "single_transformer_blocks.#.";
+  std::vector<DialectPart> linear1 = kSingleQkv;
+  linear1.push_back({single + "proj_mlp", 4});
+  std::vector<DialectRule> rules = {
+      {"img_in", {{"x_embedder"}}},
+      {"txt_in", {{"context_embedder"}}},
+      {"time_in.in_layer", {{embed + "timestep_embedder.linear_1"}}},
+      {"time_in.out_layer", {{embed + "timestep_embedder.linear_2"}}},
+      {"vector_in.in_layer", {{embed + "text_embedder.linear_1"}}},
+      {"vector_in.out_layer", {{embed + "text_embedder.linear_2"}}},
+      {"guidance_in.in_layer", {{embed + "guidance_embedder.linear_1"}}},
+      {"guidance_in.out_layer", {{embed + "guidance_embedder.linear_2"}}},
+      {"single_blocks.#.modulation.lin", {{single + "norm.linear"}}},
+      {"single_blocks.#.linear1", linear1},
+      {"single_blocks.#.linear2", {{single + "proj_out"}}},
+      {"single_blocks.#.norm.query_norm", {{single + "attn.norm_q"}}},
+      {"single_blocks.#.norm.key_norm", {{single + "attn.norm_k"}}},
+      {"final_layer.linear", {{"proj_out"}}},
+      // BFL stores (shift, scale), diffusers (scale, shift).
+      {"final_layer.adaLN_modulation.1", {{"norm_out.linear"}}, /*swap_halves=*/true},
+  };
+  append_stream({"img", "norm1.linear", kImageQkv, "to_out.0", "norm_q", "norm_k", "ff"}, rules);
+  append_stream({"txt", "norm1_context.linear", kTextQkv, "to_add_out", "norm_added_q",
+                 "norm_added_k", "ff_context"},
+                rules);
+  return rules;
+}
+
+/// What diffusers' fuse_qkv_projections leaves behind.
+std::vector<DialectRule> fused_rules() {
+  return {{"transformer_blocks.#.attn.to_qkv", kImageQkv},
+          {"transformer_blocks.#.attn.to_added_qkv", kTextQkv},
+          {"single_transformer_blocks.#.attn.to_qkv", kSingleQkv}};
+}
+
+Json deduce_config(const TensorTable& tensors, const std::string& path) {
+  const TensorSizes sizes(tensors, path);
+  const std::int64_t hidden = sizes.extent("x_embedder.weight", 0);
+  const std::int64_t head = sizes.extent("transformer_blocks.0.attn.norm_q.weight", 0);
+  const Flux1Dims published;
+  if (head != published.head_dim) {
+    sizes.fail(fmt::format("heads of {} channels, whose axes_dims_rope no tensor tells", head));
+  }
+  return {
+      {"_class_name", "FluxTransformer2DModel"},
+      {"attention_head_dim", head},
+      {"axes_dims_rope", published.axes_dims_rope},
+      {"guidance_embeds", sizes.has("time_text_embed.guidance_embedder.linear_1.weight")},
+      {"in_channels", sizes.extent("x_embedder.weight", 1)},
+      {"joint_attention_dim", sizes.extent("context_embedder.weight", 1)},
+      {"num_attention_heads", sizes.quotient(hidden, head, "the number of heads")},
+      {"num_layers", sizes.blocks("transformer_blocks.", "attn.norm_q.weight")},
+      {"num_single_layers", sizes.blocks("single_transformer_blocks.", "attn.norm_q.weight")},
+      {"out_channels", sizes.extent("proj_out.weight", 0)},
+      {"patch_size", 1},
+      {"pooled_projection_dim", sizes.extent("time_text_embed.text_embedder.linear_1.weight", 1)}};
+}
+
 // Reads one integer and collects what is wrong with it.
 class ConfigReader {
  public:
@@ -206,16 +302,27 @@ const FamilySpec& flux1_family() {
       .nvfp4_fallback = nvfp4_fallback_patterns(),
       .dialects = {{"diffusers",
                     {"x_embedder.weight", "single_transformer_blocks.0.proj_mlp.weight",
-                     "time_text_embed.text_embedder.linear_1.weight"}},
+                     "time_text_embed.text_embedder.linear_1.weight"},
+                    "",
+                    fused_rules()},
                    {"bfl",
                     {"img_in.weight", "vector_in.in_layer.weight",
-                     "single_blocks.0.modulation.lin.weight"}},
+                     "single_blocks.0.modulation.lin.weight"},
+                    "",
+                    bfl_rules(),
+                    /*packed_nvfp4=*/true},
                    {"comfy",
                     {"model.diffusion_model.img_in.weight",
                      "model.diffusion_model.vector_in.in_layer.weight",
-                     "model.diffusion_model.single_blocks.0.modulation.lin.weight"}}},
+                     "model.diffusion_model.single_blocks.0.modulation.lin.weight"},
+                    "model.diffusion_model.",
+                    bfl_rules(),
+                    /*packed_nvfp4=*/true}},
+      .deduce_config = deduce_config,
       .variants = variants(),
       .layers = all_layers(),
+      .dims = [](const Json& config,
+                 const std::string& path) { return dim_values(parse_flux1_dims(config, path)); },
   };
   return spec;
 }
