@@ -119,6 +119,7 @@ class NormalizedView : public TensorView {
     swap_nibbles(as_codes(*swapped));
     return {.bytes = *swapped, .owner = swapped};
   }
+  void release_pages() const override { checkpoint_->release_pages(); }
 
   void add(const std::string& name, Dtype dtype, Shape shape, const Recipe& recipe) {
     const auto [place, is_new] = recipes_.emplace(name, recipe);
