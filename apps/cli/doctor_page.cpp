@@ -58,16 +58,20 @@ struct Role {
 };
 
 std::string errors_text(const Role& role) {
-  if (role.most == 0) return "as in the base";
-  return role.count == 1 ? error_text(role.most)
-                         : fmt::format("{} … {}", error_text(role.least), error_text(role.most));
+  const std::string least = error_text(role.least);
+  const std::string most = error_text(role.most);
+  return least == most ? least : fmt::format("{} … {}", least, most);
 }
 
+/// Errors by role; layers that are the base's bit for bit are counted.
 std::string format_errors(const DoctorReport& report, bool layers, const Style& style) {
   std::map<std::tuple<std::string, std::string>, std::size_t> places;
   std::vector<Role> roles;
+  std::size_t equal = 0;
   for (const ExaminedLayer& layer : report.layers) {
     if (!layer.error) continue;
+    equal += layer.equals_base ? 1 : 0;
+    if (layer.equals_base && !layers) continue;
     const std::string name = layers ? layer.name : folded_name(layer.name);
     const auto [place, is_new] = places.emplace(std::tuple(name, layer.stored), roles.size());
     if (is_new) roles.push_back({name, layer.stored, 0, *layer.error, *layer.error});
@@ -81,7 +85,10 @@ std::string format_errors(const DoctorReport& report, bool layers, const Style& 
   for (const Role& role : roles) {
     table.add({role.name, role.stored, std::to_string(role.count), errors_text(role)});
   }
-  return table.empty() ? std::string() : table.format(style) + "\n";
+  std::string out = table.empty() ? std::string() : table.format(style);
+  if (equal > 0)
+    out += fmt::format("  {} of {} layers are the base's\n", equal, report.layers.size());
+  return out.empty() ? out : out + "\n";
 }
 
 std::string lines(const std::vector<std::string>& statements) {

@@ -19,7 +19,8 @@ Json layer_json(const LayerReport& layer) {
           {"quantized", layer.quantized},
           {"weight_scale", or_null(layer.weight_scale)},
           {"input_scale", or_null(layer.input_scale)},
-          {"note", or_null(layer.note)}};
+          {"note", or_null(layer.note)},
+          {"diffusers", layer.diffusers.empty() ? Json(nullptr) : Json(layer.diffusers)}};
 }
 
 Json quantization_json(const CheckpointReport& report) {

@@ -11,6 +11,7 @@
 #include "base/float.h"
 #include "convert/name_variants.h"
 #include "family/check_tensors.h"
+#include "family/dialect.h"
 
 namespace ditq {
 namespace {
@@ -46,6 +47,7 @@ class Rules {
  public:
   Rules(const Detection& detection, const QuantConfig& quant)
       : family_(detection.family),
+        dialect_(detection.mark),
         variants_(family_ == nullptr ? std::vector<NameRule>() : family_->runtime_names) {
     if (family_ != nullptr) {
       const auto& patterns = family_->fp8_fallback_documented.empty()
@@ -63,7 +65,10 @@ class Rules {
 
   /// One phrase; empty when no rule is known.
   std::string reason(const std::string& module) const {
-    const std::vector<std::string> names = variants_.of(module + ".weight");
+    std::vector<std::string> names;
+    for (const std::string& part : dialect_.modules(module)) {
+      for (std::string& name : variants_.of(part + ".weight")) names.push_back(std::move(name));
+    }
     for (const std::string& name : names) {
       for (const QuantConfig& wildcard : wildcards_) {
         if (wildcard.ignores(name)) return "ignored by '" + wildcard.ignore.front() + "'";
@@ -79,6 +84,12 @@ class Rules {
     return {};
   }
 
+  /// The modules of the diffusers dialect that a stored one is, where names differ.
+  std::vector<std::string> diffusers(const std::string& module) const {
+    std::vector<std::string> names = dialect_.modules(module);
+    return names == std::vector<std::string>{module} ? std::vector<std::string>() : names;
+  }
+
   /// What the runtime does with a quantized layer, where that is not what it says.
   std::string runtime_note(const std::string& module) const {
     if (family_ == nullptr) return {};
@@ -91,6 +102,7 @@ class Rules {
 
  private:
   const FamilySpec* family_;
+  DialectNames dialect_;
   NameVariants variants_;
   std::vector<Regex> fallback_;
   std::unordered_map<std::string, std::string> literals_;
@@ -124,6 +136,11 @@ class LayerReader {
       read_nvfp4(layer, scale2);
     else
       read_plain(layer, scale);
+    layer.diffusers = rules_.diffusers(module);
+    if (layer.diffusers.size() > 1) {
+      layer.note += fmt::format("{}fused: {} layers of diffusers", layer.note.empty() ? "" : "; ",
+                                layer.diffusers.size());
+    }
     return layer;
   }
 

@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <filesystem>
 #include <limits>
+#include <memory>
 
 #include <fmt/format.h>
 
 #include "base/error.h"
 #include "convert/component_source.h"
 #include "convert/name_variants.h"
+#include "convert/normalized_view.h"
+#include "convert/quant_source.h"
 #include "convert/scale_map.h"
 #include "family/detect.h"
 #include "format/checkpoint.h"
@@ -58,9 +61,9 @@ std::string class_name_of(const Json& config) {
   return usable ? architectures[0].get<std::string>() : std::string();
 }
 
-/// quantization_config of the config, else of the metadata, and where it stood.
-std::pair<Json, std::string> find_quantization(const Json& config,
-                                               const std::map<std::string, std::string>& metadata) {
+/// The document that declares a quantization, and where it stood; a null value without one.
+std::pair<Json, std::string> declaration(const Json& config,
+                                         const std::map<std::string, std::string>& metadata) {
   if (config.is_object() && config.contains("quantization_config")) {
     return {config["quantization_config"], "config.json"};
   }
@@ -73,29 +76,41 @@ std::pair<Json, std::string> find_quantization(const Json& config,
   return {nullptr, ""};
 }
 
-/// What is declared, also where ditq does not load it: then the reasons say so.
-QuantConfig read_quantization(const Json& declared,
-                              const std::string& source,
-                              CheckpointReport& report) {
-  if (declared.is_null()) return {};
-  report.quant_method = text_member(declared, "quant_method");
-  report.quant_algo = text_member(declared, "quant_algo");
-  report.quant_source = source;
+/// How ditq reads the files, decision by decision, or why it does not. Returns what is declared about layers; nothing
+/// where the tensors alone tell, since a list made from them gives no reasons.
+QuantConfig describe_loading(const std::shared_ptr<const Checkpoint>& checkpoint,
+                             const Json& config,
+                             Detection& detection,
+                             CheckpointReport& report) {
   try {
-    QuantConfig quant = parse_quant_config(declared, source);
-    report.ignored = quant.ignore.size();
-    if (report.quant_algo.empty()) report.quant_algo = quant.quant_algo;
-    return quant;
+    QuantFinding found = find_quantization({.checkpoint = checkpoint.get(),
+                                            .config = config.is_object() ? &config : nullptr,
+                                            .config_path = "config.json",
+                                            .mark = detection.mark});
+    const NormalizedTensors normalized = normalize({.checkpoint = checkpoint,
+                                                    .mark = detection.mark,
+                                                    .quant = found.config,
+                                                    .comfy = found.comfy});
+    report.reasons.insert(report.reasons.end(), found.reasons.begin(), found.reasons.end());
+    report.reasons.insert(report.reasons.end(), normalized.reasons.begin(),
+                          normalized.reasons.end());
+    if (detection.variant == nullptr && detection.family != nullptr) {
+      detection.variant = find_variant(*detection.family, config, plain_table(*normalized.view));
+    }
+    if (!found.declared) return {};
+    report.ignored = found.config.ignore.size();
+    if (report.quant_algo.empty()) report.quant_algo = found.config.quant_algo;
+    found.config.ignore = normalized.ignore;
+    return found.config;
   } catch (const Error& error) {
-    report.reasons.push_back(
-        fmt::format("what {} declares is not loaded by ditq: {}", source, error.what()));
+    report.reasons.push_back(fmt::format("ditq does not load it: {}", error.what()));
     return {};
   }
 }
 
 bool is_scale(const std::string& name) {
   constexpr std::string_view kSuffixes[] = {".weight_scale", ".weight_scale_2", ".input_scale",
-                                            ".pre_quant_scale"};
+                                            ".pre_quant_scale", ".comfy_quant"};
   return std::any_of(std::begin(kSuffixes), std::end(kSuffixes),
                      [&](std::string_view suffix) { return name.ends_with(suffix); });
 }
@@ -120,31 +135,34 @@ void set_detection(const Detection& detection, CheckpointReport& report) {
   if (detection.variant != nullptr) report.variant = detection.variant->name;
   report.dialect = detection.dialect;
   report.scheme = detection.scheme;
-  report.reasons = detection.reasons;
 }
 
 CheckpointReport inspect_checkpoint(const std::string& path) {
   const bool is_folder = fs::is_directory(path);
-  const Checkpoint checkpoint = open_component(path);
-  const auto& metadata = checkpoint.shards().at(checkpoint.first_shard()).metadata;
+  const auto checkpoint = std::make_shared<const Checkpoint>(open_component(path));
+  const auto& metadata = checkpoint->shards().at(checkpoint->first_shard()).metadata;
   const Json config =
       find_config(is_folder ? fs::path(path) : fs::path(path).parent_path(), metadata);
   TensorTable table;
-  for (const auto& [name, tensor] : checkpoint.tensors())
+  for (const auto& [name, tensor] : checkpoint->tensors())
     table[name] = {tensor->dtype, tensor->shape};
 
   CheckpointReport report{.path = path, .class_name = class_name_of(config)};
-  const Detection detection = detect(config, table, metadata);
-  set_detection(detection, report);
+  Detection detection = detect(config, table, metadata);
+  report.reasons = detection.reasons;
   report.kind = !is_folder ? "file" : detection.family != nullptr ? "transformer" : "component";
-  const auto [declared, source] = find_quantization(config, metadata);
-  const QuantConfig quant = read_quantization(declared, source, report);
-  for (const auto& [name, shard] : checkpoint.shards()) {
+  const auto [declared, source] = declaration(config, metadata);
+  report.quant_source = source;
+  report.quant_method = text_member(declared, "quant_method");
+  report.quant_algo = text_member(declared, "quant_algo");
+  const QuantConfig quant = describe_loading(checkpoint, config, detection, report);
+  set_detection(detection, report);
+  for (const auto& [name, shard] : checkpoint->shards()) {
     report.files.push_back({.name = name, .bytes = fs::file_size(shard.path)});
   }
-  report.index = checkpoint.index_name().value_or("");
-  count_tensors(checkpoint, report);
-  report.layers = inspect_layers(checkpoint, detection, quant);
+  report.index = checkpoint->index_name().value_or("");
+  count_tensors(*checkpoint, report);
+  report.layers = inspect_layers(*checkpoint, detection, quant);
   return report;
 }
 

@@ -21,6 +21,8 @@ struct LayerReport {
   std::optional<double> weight_scale;  ///< where it is one number; NVFP4: weight_scale_2
   std::optional<double> input_scale;
   std::string note;  ///< why it is not quantized, or what is odd about it
+  std::vector<std::string>
+      diffusers;  ///< modules of the diffusers dialect that its rows are, where names differ
 };
 
 /// Tensors of one dtype.

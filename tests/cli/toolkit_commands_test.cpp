@@ -172,6 +172,7 @@ TEST(ToolkitCommands, LoadNoLibtorch) {
   const std::vector<std::vector<std::string>> commands = {
       build_fp8_arguments(folder / "out"),
       {"inspect", tiny_flux().string()},
+      {"doctor", tiny_flux().string()},
       {"tokenize", "--tokenizer", (tiny_flux() / "tokenizer").string(), "--text", "a star"},
       {"generate", "--help"}};
   for (const std::vector<std::string>& command : commands) {

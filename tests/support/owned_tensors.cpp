@@ -66,6 +66,24 @@ std::set<std::string> parameters_of(const OwnedTensors& tensors, const std::stri
   return out;
 }
 
+class OwnedView : public TensorView {
+ public:
+  explicit OwnedView(const OwnedTensors& tensors) : owned_(tensors) {
+    for (const auto& [name, tensor] : owned_)
+      tensors_[name] = {.dtype = tensor.dtype, .shape = tensor.shape};
+  }
+  const std::string& path() const override { return path_; }
+  const std::map<std::string, ViewedTensor>& tensors() const override { return tensors_; }
+  TensorBytes read(const std::string& name) const override {
+    return {.bytes = owned_.at(name).bytes, .owner = nullptr};
+  }
+
+ private:
+  std::string path_ = "memory";
+  OwnedTensors owned_;
+  std::map<std::string, ViewedTensor> tensors_;
+};
+
 }  // namespace
 
 OwnedTensors load_tensors(const std::string& path) {
@@ -244,6 +262,10 @@ void pack_as_comfy(OwnedTensors& tensors) {
     swap_nibbles_of(tensors.at(module + ".weight"));
     swizzle_of(tensors.at(module + ".weight_scale"));
   }
+}
+
+std::shared_ptr<const TensorView> view_of(const OwnedTensors& tensors) {
+  return std::make_shared<const OwnedView>(tensors);
 }
 
 const DialectMark& dialect(const FamilySpec& family, const std::string& name) {

@@ -3,6 +3,8 @@
 
 #include <functional>
 #include <map>
+#include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -74,6 +76,9 @@ OwnedTensors in_dialect(const OwnedTensors& diffusers, const DialectMark& mark);
 
 /// What packs NVFP4 as comfy-kitchen does: nibbles and scales of all layers.
 void pack_as_comfy(OwnedTensors& tensors);
+
+/// The tensors as a view.
+std::shared_ptr<const TensorView> view_of(const OwnedTensors& tensors);
 
 /// A family's dialect by name.
 const DialectMark& dialect(const FamilySpec& family, const std::string& name);

@@ -185,6 +185,7 @@ TransformerSource resolve_transformer(const std::string& component,
   source.quant = found.config;
   source.quant.ignore = std::move(normalized.ignore);
   source.tensors = std::move(normalized.view);
+  source.unswizzled = std::move(normalized.unswizzled);
   append(found.reasons, source.reasons);
   append(normalized.reasons, source.reasons);
   if (config.empty()) deduce_architecture(source, options);

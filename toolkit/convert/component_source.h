@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,8 @@ struct TransformerSource {
       tensors;  ///< in the diffusers dialect and the one form per scheme
   QuantConfig quant;
   Detection detection;  ///< family and dialect as stored; the variant is that of `tensors`
+  std::set<std::string>
+      unswizzled;  ///< modules of `tensors` whose block scales were stored in the 128x4 order
   std::vector<std::string> reasons;  ///< one sentence per decision
 };
 

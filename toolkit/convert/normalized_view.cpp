@@ -367,10 +367,12 @@ NormalizedTensors normalize(const NormalizeInput& input) {
   for_each_module(stored.modules, input, [&](const StoredModule& module) {
     const ScaleLayout layout =
         module.nvfp4 ? scale_layout_of(module, storage) : ScaleLayout::linear;
-    if (layout == ScaleLayout::swizzled) ++out.unswizzled;
+    if (layout == ScaleLayout::swizzled) {
+      for (const DialectPart& part : module.parts) out.unswizzled.insert(part.module);
+    }
     ModulePlan(module, *view).add(layout, storage.high_nibble_first);
   });
-  out.swapped_nibbles = storage.high_nibble_first;
+
   out.ignore = translated_ignore(input.quant, input.mark, stored);
   out.view = view;
   return out;

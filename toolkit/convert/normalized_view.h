@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -38,9 +39,9 @@ struct NormalizedTensors {
   std::shared_ptr<const TensorView> view;
   std::vector<std::string> reasons;  ///< one sentence per decision
   std::vector<std::string>
-      ignore;                    ///< the config's ignore list and what it means in the view's names
-  bool swapped_nibbles = false;  ///< the stored codes had the high nibble first
-  std::size_t unswizzled = 0;    ///< layers whose block scales were stored in the 128x4 order
+      ignore;  ///< the config's ignore list and what it means in the view's names
+  std::set<std::string>
+      unswizzled;  ///< the view's modules whose block scales were stored in the 128x4 order
 };
 
 /// Plans the view; tensors are rearranged when they are read. Tensors of quantizers, markers and other networks are left

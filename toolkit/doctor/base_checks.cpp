@@ -29,6 +29,15 @@ const FindingText kNotSwizzled = {
         "block scales of {} layers look row by row, but are read as "
         "swizzled",
     .remedy = "reading them as they are"};
+const FindingText kTwiceSwizzled = {.kind = kScaleOrder,
+                                    .one = "block scales of '{}' look swizzled twice",
+                                    .many = "block scales of {} layers look swizzled twice",
+                                    .remedy = "un-swizzling once more"};
+const FindingText kTwiceUndone = {
+    .kind = kScaleOrder,
+    .one = "block scales of '{}' look un-swizzled once too often",
+    .many = "block scales of {} layers look un-swizzled once too often",
+    .remedy = "swizzling"};
 const FindingText kHalves = {.kind = "swapped_halves",
                              .one = "the halves of '{}' look exchanged",
                              .many = "the halves of {} layers look exchanged",
@@ -58,14 +67,18 @@ double limit_of(const Layer& layer) {
   return layer.smoothed ? 0.03 : 0.004;
 }
 
-void report_arrangement(const Comparison& found, const std::string& layer, Findings& findings) {
+void report_arrangement(const Comparison& found, const Layer& layer, Findings& findings) {
   const Arrangement& arrangement = found.arrangement;
   const auto add = [&](const FindingText& text) {
-    findings.add(text, layer, found.error, found.arranged.error);
+    findings.add(text, layer.name, found.as_stored.error, found.arranged.error);
   };
   if (arrangement.swap_nibbles) add(kNibbles);
-  if (arrangement.scale_order == ScaleOrder::unswizzled) add(kSwizzled);
-  if (arrangement.scale_order == ScaleOrder::swizzled) add(kNotSwizzled);
+  if (arrangement.scale_order == ScaleOrder::unswizzled) {
+    add(layer.unswizzled ? kTwiceSwizzled : kSwizzled);
+  }
+  if (arrangement.scale_order == ScaleOrder::swizzled) {
+    add(layer.unswizzled ? kNotSwizzled : kTwiceUndone);
+  }
   if (arrangement.swap_code_halves && arrangement.swap_scale_halves) add(kHalves);
   if (!arrangement.swap_code_halves && arrangement.swap_scale_halves) add(kScaleHalves);
   if (arrangement.swap_code_halves && !arrangement.swap_scale_halves) add(kCodeHalves);
@@ -87,11 +100,11 @@ void report_quantized(const LayerData& data, const Comparison& found, Findings& 
   // Rounding to the nearest shrinks or stretches a layer by a hundredth at most.
   constexpr double kOtherScale = 1.05;
   const bool rearranged = found.arrangement != Arrangement();
-  if (rearranged) report_arrangement(found, layer.name, findings);
+  if (rearranged) report_arrangement(found, layer, findings);
   const bool fits = found.scaled.error < limit_of(layer);
   const bool rescaled = found.scale > kOtherScale || found.scale * kOtherScale < 1.0;
   if (fits && rescaled) {
-    return findings.add(wrong_scale(layer, found, data.scale()), layer.name, found.error,
+    return findings.add(wrong_scale(layer, found, data.scale()), layer.name, found.as_stored.error,
                         found.scaled.error);
   }
   if (rearranged || found.error <= limit_of(layer)) return;
@@ -105,7 +118,7 @@ void report_quantized(const LayerData& data, const Comparison& found, Findings& 
 void report_plain(const LayerData& data, const Comparison& found, Findings& findings) {
   const Layer& layer = data.layer();
   if (found.arrangement.swap_code_halves) {
-    return findings.add(kHalves, layer.name, found.error, found.arranged.error);
+    return findings.add(kHalves, layer.name, found.as_stored.error, found.arranged.error);
   }
   if (found.error <= limit_of(layer)) return;
   findings.add({.kind = "differs_from_base",

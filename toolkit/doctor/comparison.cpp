@@ -12,12 +12,16 @@ namespace {
 
 constexpr std::size_t kBlock = kNvfp4Block;
 // Enough blocks to tell any two readings apart, few enough for two dozen readings of a large layer.
-constexpr std::size_t kSampledRows = 192;
+constexpr std::size_t kSampledElements = 1 << 18;
+constexpr std::size_t kLeastRows = 32;
+constexpr std::size_t kMostRows = 192;
 // An error beyond twice the weight itself says no more than "wrong".
 constexpr double kWorstBlock = 4.0;
 
-std::vector<std::size_t> sampled_rows(std::size_t rows) {
-  const std::size_t count = std::min(rows, kSampledRows);
+std::vector<std::size_t> sampled_rows(std::size_t rows, std::size_t columns) {
+  const std::size_t wanted =
+      std::clamp(kSampledElements / std::max<std::size_t>(columns, 1), kLeastRows, kMostRows);
+  const std::size_t count = std::min(rows, wanted);
   std::vector<std::size_t> out(count);
   for (std::size_t i = 0; i < count; ++i) out[i] = i * rows / count;
   return out;
@@ -36,13 +40,17 @@ void add_row(std::span<const float> w, std::span<const float> q, std::vector<Blo
   }
 }
 
-/// Rows of the base that all readings are compared with.
+/// Rows that all readings are compared with: what the layer should hold, by the base.
 class Sample {
  public:
-  explicit Sample(const LayerData& base)
-      : columns_(base.layer().columns), rows_(sampled_rows(base.layer().rows)) {
+  Sample(const LayerData& layer, const LayerData& base)
+      : columns_(base.layer().columns),
+        rows_(sampled_rows(base.layer().rows, base.layer().columns)) {
     values_.resize(rows_.size() * columns_);
-    for (std::size_t i = 0; i < rows_.size(); ++i) base.row(rows_[i], row(i));
+    for (std::size_t i = 0; i < rows_.size(); ++i) {
+      base.row(rows_[i], row(i));
+      layer.to_stored(rows_[i], row(i));
+    }
   }
 
   SampledSums of(const LayerData& layer, const Arrangement& arrangement) const {
@@ -51,7 +59,7 @@ class Sample {
     std::vector<BlockSums> blocks;
     blocks.reserve(rows_.size() * (columns_ / kBlock + 1));
     for (std::size_t i = 0; i < rows_.size(); ++i) {
-      layer.row(rows_[i], scales, arrangement, q);
+      layer.stored_row(rows_[i], scales, arrangement, q);
       add_row({values_.data() + i * columns_, columns_}, q, blocks);
     }
     return SampledSums(std::move(blocks));
@@ -88,6 +96,18 @@ double full_error(const LayerData& layer, const LayerData& base) {
   return std::sqrt(distance / norm);
 }
 
+/// Orders of block scales, the likely one before the one that needs two mistakes: for some shapes they are the same.
+std::vector<ScaleOrder> scale_orders(const Layer& layer) {
+  const std::size_t blocks = layer.columns / kBlock;
+  if (swizzled_scales_size(layer.rows, blocks) != layer.rows * blocks) {
+    return {ScaleOrder::as_loaded};
+  }
+  if (layer.unswizzled) {
+    return {ScaleOrder::as_loaded, ScaleOrder::swizzled, ScaleOrder::unswizzled};
+  }
+  return {ScaleOrder::as_loaded, ScaleOrder::unswizzled, ScaleOrder::swizzled};
+}
+
 /// Every reading that the bytes allow besides the loaded one, simple ones first.
 std::vector<Arrangement> arrangements(const Layer& layer) {
   const bool halves = layer.rows >= 2 && layer.rows % 2 == 0;
@@ -96,17 +116,15 @@ std::vector<Arrangement> arrangements(const Layer& layer) {
     if (halves) out.push_back({.swap_code_halves = true});
     return out;
   }
-  const std::size_t blocks = layer.columns / kBlock;
-  const bool unpadded = swizzled_scales_size(layer.rows, blocks) == layer.rows * blocks;
-  for (int bits = 1; bits < 24; ++bits) {
-    const auto order = static_cast<ScaleOrder>(bits / 8);
-    const Arrangement next{.swap_nibbles = (bits & 1) != 0,
-                           .scale_order = order,
-                           .swap_code_halves = (bits & 2) != 0,
-                           .swap_scale_halves = (bits & 4) != 0};
-    const bool uses_halves = next.swap_code_halves || next.swap_scale_halves;
-    if ((uses_halves && !halves) || (order != ScaleOrder::as_loaded && !unpadded)) continue;
-    out.push_back(next);
+  for (const ScaleOrder order : scale_orders(layer)) {
+    for (unsigned bits = 0; bits < 8; ++bits) {
+      const Arrangement next{.swap_nibbles = (bits & 1U) != 0,
+                             .scale_order = order,
+                             .swap_code_halves = (bits & 2U) != 0,
+                             .swap_scale_halves = (bits & 4U) != 0};
+      if (next == Arrangement() || (bits > 1 && !halves)) continue;
+      out.push_back(next);
+    }
   }
   const auto changes = [](const Arrangement& a) {
     return static_cast<int>(a.swap_nibbles) + static_cast<int>(a.swap_code_halves) +
@@ -175,7 +193,7 @@ bool SampledSums::is_closer_than(const SampledSums& other) const {
 }
 
 Comparison compare_with_base(const LayerData& layer, const LayerData& base) {
-  const Sample sample(base);
+  const Sample sample(layer, base);
   Comparison out;
   out.error = full_error(layer, base);
   SampledSums best = sample.of(layer, {});

@@ -47,9 +47,8 @@ class SampledSums {
 
 /// What a comparison found.
 struct Comparison {
-  bool equal = false;       ///< same bytes
-  double error = 0;         ///< relative L2 over all rows, as stored
-  Distance as_stored;       ///< over sampled rows
+  double error = 0;    ///< relative L2 over all rows, as stored
+  Distance as_stored;  ///< sampled rows of the stored weight from what it should hold, as loaded
   Arrangement arrangement;  ///< the reading that comes closest; the loaded one where none is closer
   Distance arranged;        ///< that reading
   double scale = 1.0;       ///< the factor that the scale should have in addition, in that reading

@@ -47,7 +47,8 @@ class Examination {
 
   DoctorReport run() {
     describe();
-    const std::vector<Layer> layers = layers_of(*source_.tensors);
+    std::vector<Layer> layers = layers_of(*source_.tensors);
+    for (Layer& layer : layers) layer.unswizzled = source_.unswizzled.contains(layer.name);
     if (report_.base.empty()) {
       check_tensors_of_family(source_, findings_);
     } else {
@@ -104,6 +105,8 @@ class Examination {
       }
       if (!report_.base.empty()) {
         check_against_base(data, *base_.tensors, findings_, examined);
+      } else if (layer.encoding == Encoding::nvfp4) {
+        check_scale_order(data, findings_);
       }
     } catch (const Error& error) {
       if (error.code() == ErrorCode::interrupted) throw;

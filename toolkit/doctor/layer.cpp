@@ -215,10 +215,10 @@ std::vector<std::uint8_t> LayerData::arranged_scales(const Arrangement& arrangem
   return scales;
 }
 
-void LayerData::quantized_row(std::size_t index,
-                              std::span<const std::uint8_t> scales,
-                              const Arrangement& arrangement,
-                              std::span<float> out) const {
+void LayerData::stored_row(std::size_t index,
+                           std::span<const std::uint8_t> scales,
+                           const Arrangement& arrangement,
+                           std::span<float> out) const {
   const std::size_t row = with_halves_swapped(index, layer_.rows, arrangement.swap_code_halves);
   const std::size_t row_bytes = weight_.bytes.size() / layer_.rows;
   if (layer_.encoding == Encoding::plain) {
@@ -234,22 +234,26 @@ void LayerData::quantized_row(std::size_t index,
   for (std::size_t i = 0; i + 1 < out.size(); i += 2) std::swap(out[i], out[i + 1]);
 }
 
-void LayerData::restore_svdquant(std::size_t index, std::span<float> out) const {
+void LayerData::add_low_rank(std::size_t index, float sign, std::span<float> values) const {
   const std::size_t rank = lora_a_.size() / layer_.columns;
   for (std::size_t r = 0; r < rank; ++r) {
-    const float b = lora_b_[index * rank + r];
+    const float b = sign * lora_b_[index * rank + r];
     const float* a = lora_a_.data() + r * layer_.columns;
-    for (std::size_t i = 0; i < out.size(); ++i) out[i] += b * a[i];
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] += b * a[i];
   }
+}
+
+void LayerData::row(std::size_t index, std::span<float> out) const {
+  stored_row(index, block_scales(), Arrangement(), out);
+  add_low_rank(index, 1.0f, out);
   for (std::size_t i = 0; i < smoothing_.size(); ++i) out[i] *= smoothing_[i];
 }
 
-void LayerData::row(std::size_t index,
-                    std::span<const std::uint8_t> scales,
-                    const Arrangement& arrangement,
-                    std::span<float> out) const {
-  quantized_row(index, scales, arrangement, out);
-  if (layer_.smoothed) restore_svdquant(index, out);
+void LayerData::to_stored(std::size_t index, std::span<float> values) const {
+  for (std::size_t i = 0; i < smoothing_.size(); ++i) {
+    values[i] = smoothing_[i] == 0.0f ? 0.0f : values[i] / smoothing_[i];
+  }
+  add_low_rank(index, -1.0f, values);
 }
 
 }  // namespace ditq

@@ -23,6 +23,7 @@ struct Layer {
   std::size_t rows = 0;     ///< first extent
   std::size_t columns = 0;  ///< product of the others, packed ones counted singly; 1 for a vector
   bool smoothed = false;    ///< SVDQuant's tensors stand beside it
+  bool unswizzled = false;  ///< its block scales were stored in the 128x4 order, which was undone
 
   /// "NVFP4", or the dtype's name; with "+ SVDQuant".
   std::string stored() const;
@@ -37,8 +38,8 @@ std::optional<Layer> find_layer(const TensorView& view, const std::string& name)
 /// Where block scales are looked up.
 enum class ScaleOrder {
   as_loaded,
-  unswizzled,  ///< as if what was loaded were still in the 128x4 order
-  swizzled,    ///< as if the 128x4 order had been undone though it was not there
+  unswizzled,  ///< what was loaded is still in the 128x4 order
+  swizzled,    ///< the 128x4 order was undone where it was not
 };
 
 /// Another reading of a weight's bytes than the loaded one.
@@ -69,27 +70,24 @@ class LayerData {
   float scale() const { return scale_; }
 
   /// The weight that the layer computes with: dequantized, SVDQuant's parts included. out holds `columns` values.
-  void row(std::size_t index, std::span<float> out) const {
-    row(index, block_scales(), Arrangement(), out);
-  }
+  void row(std::size_t index, std::span<float> out) const;
 
-  /// The block scales of an arrangement, to be passed to row().
+  /// The block scales of an arrangement, to be passed to stored_row().
   std::vector<std::uint8_t> arranged_scales(const Arrangement& arrangement) const;
-  /// The same weight read otherwise. `scales`: of that arrangement. Halves of plain and FP8 weights follow
-  /// swap_code_halves.
-  void row(std::size_t index,
-           std::span<const std::uint8_t> scales,
-           const Arrangement& arrangement,
-           std::span<float> out) const;
+  /// What the stored weight alone holds, in another reading. `scales`: of that arrangement. Halves of plain and FP8
+  /// weights follow swap_code_halves.
+  void stored_row(std::size_t index,
+                  std::span<const std::uint8_t> scales,
+                  const Arrangement& arrangement,
+                  std::span<float> out) const;
+  /// What the stored weight should hold where the layer computes with these values: SVDQuant's low-rank part and
+  /// smoothing taken off, in place.
+  void to_stored(std::size_t index, std::span<float> values) const;
 
  private:
-  void quantized_row(std::size_t index,
-                     std::span<const std::uint8_t> scales,
-                     const Arrangement& arrangement,
-                     std::span<float> out) const;
   void read_fp8_scales(const TensorView& view);
   void read_svdquant(const TensorView& view);
-  void restore_svdquant(std::size_t index, std::span<float> out) const;
+  void add_low_rank(std::size_t index, float sign, std::span<float> values) const;
 
   const Layer& layer_;
   TensorBytes weight_;

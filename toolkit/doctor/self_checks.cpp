@@ -66,11 +66,13 @@ const FindingText kAllZero = {.kind = "all_zero",
 double check_fp8(const LayerData& data, Findings& findings) {
   std::size_t nans = 0;
   std::size_t at_most = 0;
+  std::size_t below = 0;
   unsigned largest = 0;
   for (const std::uint8_t code : data.codes()) {
     const unsigned magnitude = code & 0x7fU;
     nans += magnitude == 0x7fU ? 1 : 0;
     at_most += magnitude == 0x7eU ? 1 : 0;
+    below += magnitude == 0x7dU ? 1 : 0;
     if (magnitude < 0x7fU) largest = std::max(largest, magnitude);
   }
   const std::string& layer = data.layer().name;
@@ -85,13 +87,16 @@ double check_fp8(const LayerData& data, Findings& findings) {
     findings.add(kAllZero, layer);
     return 0;
   }
-  // One weight has the amax; a few more round to it. A hundredth of all of them was cut off.
-  if (at_most > 64 && at_most > data.codes().size() / 100) {
-    findings.add({.kind = "saturated",
-                  .one = "weights of '{}' are cut off at 448: its scale is too small",
-                  .many = "weights of {} layers are cut off at 448: their scales are too small",
-                  .advice = "Convert again with the calibrated amax"},
-                 layer);
+  // A converter that clamps piles up at 448 what its scale is too small for. Weights of two values do so too.
+  if (at_most > 64 && at_most > data.codes().size() / 100 && at_most > 2 * below) {
+    findings.add(
+        {.kind = "saturated",
+         .severity = Severity::note,
+         .one = "many weights of '{}' lie at the largest FP8 value, 448: is its scale too small?",
+         .many = "many weights of {} layers lie at the largest FP8 value, 448: are their scales "
+                 "too small?",
+         .advice = "Make sure with --base"},
+        layer);
   }
   const double amax = decode_e4m3(static_cast<std::uint8_t>(largest)) * double{data.scale()};
   check_weight_amax(layer, "weight_scale", amax, findings);
@@ -122,34 +127,6 @@ double explained_by_rows_and_columns(std::span<const std::uint8_t> scales,
   for (const double value : row_sums) explained += value * value / static_cast<double>(columns);
   for (const double value : column_sums) explained += value * value / static_cast<double>(rows);
   return total > 0 ? explained / total : 0.0;
-}
-
-void check_scale_order(const LayerData& data, Findings& findings) {
-  const Layer& layer = data.layer();
-  const std::size_t columns = layer.columns / kNvfp4Block;
-  const bool unpadded = swizzled_scales_size(layer.rows, columns) == layer.rows * columns;
-  if (!unpadded || layer.rows < 256 || columns < 16) return;
-  const double loaded = explained_by_rows_and_columns(data.block_scales(), layer.rows, columns);
-  const auto other = [&](ScaleOrder order) {
-    return explained_by_rows_and_columns(data.arranged_scales({.scale_order = order}), layer.rows,
-                                         columns);
-  };
-  constexpr double kClearly = 0.3;
-  if (other(ScaleOrder::unswizzled) > loaded + kClearly) {
-    findings.add(
-        {.kind = "scale_order",
-         .one = "block scales of '{}' look swizzled: only so rows and columns differ in size",
-         .many = "block scales of {} layers look swizzled: only so rows and columns differ "
-                 "in size",
-         .advice = "Make sure with --base"},
-        layer.name);
-  } else if (other(ScaleOrder::swizzled) > loaded + kClearly) {
-    findings.add({.kind = "scale_order",
-                  .one = "block scales of '{}' look row by row, but are read as swizzled",
-                  .many = "block scales of {} layers look row by row, but are read as swizzled",
-                  .advice = "Make sure with --base"},
-                 layer.name);
-  }
 }
 
 double check_nvfp4(const LayerData& data, Findings& findings) {
@@ -187,7 +164,6 @@ double check_nvfp4(const LayerData& data, Findings& findings) {
         layer.name);
   }
   check_weight_amax(layer.name, "weight_scale_2", amax, findings);
-  check_scale_order(data, findings);
   return amax;
 }
 
@@ -209,6 +185,31 @@ LayerAmax check_itself(const TensorView& view, const LayerData& data, Findings& 
   check_input_scale(view, data, findings);
   return {data.layer().name, data.layer().encoding == Encoding::fp8 ? check_fp8(data, findings)
                                                                     : check_nvfp4(data, findings)};
+}
+
+void check_scale_order(const LayerData& data, Findings& findings) {
+  const Layer& layer = data.layer();
+  const std::size_t columns = layer.columns / kNvfp4Block;
+  const bool unpadded = swizzled_scales_size(layer.rows, columns) == layer.rows * columns;
+  if (!unpadded || layer.rows < 256 || columns < 16) return;
+  const double loaded = explained_by_rows_and_columns(data.block_scales(), layer.rows, columns);
+  const ScaleOrder order = layer.unswizzled ? ScaleOrder::swizzled : ScaleOrder::unswizzled;
+  const double other = explained_by_rows_and_columns(data.arranged_scales({.scale_order = order}),
+                                                     layer.rows, columns);
+  constexpr double kClearly = 0.3;
+  if (other <= loaded + kClearly) return;
+  FindingText text{
+      .kind = "scale_order",
+      .one = "block scales of '{}' look swizzled: only so do rows and columns differ in size",
+      .many =
+          "block scales of {} layers look swizzled: only so do rows and columns "
+          "differ in size",
+      .advice = "Make sure with --base"};
+  if (layer.unswizzled) {
+    text.one = "block scales of '{}' look row by row, but are read as swizzled";
+    text.many = "block scales of {} layers look row by row, but are read as swizzled";
+  }
+  findings.add(text, layer.name);
 }
 
 void check_amax_among_blocks(const std::vector<LayerAmax>& layers, Findings& findings) {
