@@ -106,6 +106,7 @@ build() {
   shift
   case $preset in
     toolkit | asan | tsan) ensure_packages build toolkit ;;
+    fuzz) ensure_packages build toolkit fuzz ;;
     *)
       ensure_packages build toolkit engine
       ensure_libtorch
@@ -117,5 +118,7 @@ build() {
   say "building build/$preset on $cores cores"
   started=$(date +%s)
   compile "$preset" "$@" || fail "the build failed (above)"
-  say "built in $(($(date +%s) - started)) s: build/$preset/bin/ditq"
+  made=bin/ditq
+  [ "$preset" != fuzz ] || made=fuzz/
+  say "built in $(($(date +%s) - started)) s: build/$preset/$made"
 }

@@ -42,8 +42,11 @@ ExitCode run_doctor(const Arguments& arguments) {
   if (!flags.parse(arguments)) return ExitCode::done;
 
   const DoctorReport report = examine(path, base);
-  write_output(json ? dump_json(to_json(report), {.indent = 2}) + "\n"
-                    : format_doctor(report, layers, output_style()));
+  if (json) {
+    write_output(dump_json(to_json(report), {.indent = 2}) + "\n");
+  } else {
+    write_page(format_doctor(report, layers, output_style()));
+  }
   return report.has_problems() ? ExitCode::check_failed : ExitCode::done;
 }
 

@@ -29,8 +29,11 @@ ExitCode run_inspect(const Arguments& arguments) {
   if (!flags.parse(arguments)) return ExitCode::done;
 
   const InspectReport report = inspect(path);
-  write_output(json ? dump_json(to_json(report, layers), {.indent = 2}) + "\n"
-                    : format_report(report, layers, output_style()));
+  if (json) {
+    write_output(dump_json(to_json(report, layers), {.indent = 2}) + "\n");
+  } else {
+    write_page(format_report(report, layers, output_style()));
+  }
   return ExitCode::done;
 }
 

@@ -10,15 +10,21 @@
 namespace ditq {
 namespace {
 
-constexpr std::uint64_t kMaxPromptsBytes = std::uint64_t{64} << 20;
+void check_count(std::size_t count, const std::string& path) {
+  if (count <= kMaxPrompts) return;
+  throw Error(
+      ErrorCode::bad_text, "prompts: the file holds too many",
+      {.path = path, .expected = fmt::format("at most {}", kMaxPrompts), .advice = "Split it"});
+}
 
 std::vector<std::string> read_json_list(const std::string& path) {
   std::vector<std::string> prompts;
-  const Json document = read_json(path);
+  const Json document = parse_json(read_text(path, kMaxPromptsFile), path);
   if (!document.is_array()) {
     throw Error(ErrorCode::json_type, "prompts: the document is no list of strings",
                 {.path = path});
   }
+  check_count(document.size(), path);
   for (const Json& prompt : document) {
     if (!prompt.is_string()) {
       throw Error(ErrorCode::json_type, "prompts: a prompt is no string",
@@ -33,13 +39,14 @@ std::vector<std::string> read_json_list(const std::string& path) {
 
 std::vector<std::string> read_prompts(const std::string& path) {
   if (path.ends_with(".json")) return read_json_list(path);
-  std::string text = read_text(path, kMaxPromptsBytes);
+  std::string text = read_text(path, kMaxPromptsFile);
   if (text.starts_with("\xef\xbb\xbf")) text.erase(0, 3);
   std::vector<std::string> lines;
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t end = std::min(text.find('\n', at), text.size());
     std::string line = text.substr(at, end - at);
     if (line.ends_with('\r')) line.pop_back();
+    check_count(lines.size() + 1, path);
     lines.push_back(std::move(line));
     at = end + 1;
   }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/printable.h"
 #include "base/progress.h"
 
 namespace ditq {
@@ -81,6 +82,23 @@ void write_output(std::string_view text) {
     throw Error(ErrorCode::storage, "the result could not be written to standard output",
                 {.found = std::strerror(errno)});
   }
+}
+
+void write_page(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    const std::size_t plain = std::min(text.find('\033'), text.size());
+    out += printable(text.substr(0, plain));
+    text.remove_prefix(plain);
+    // ESC [ digits m: what Style writes.
+    const std::size_t end = text.substr(0, 2) == "\033[" ? text.find_first_not_of("0123456789", 2)
+                                                         : std::string_view::npos;
+    const bool color = end != std::string_view::npos && text[end] == 'm';
+    const std::size_t taken = color ? end + 1 : std::min<std::size_t>(text.size(), 1);
+    out += color ? std::string(text.substr(0, taken)) : printable(text.substr(0, taken));
+    text.remove_prefix(taken);
+  }
+  write_output(out);
 }
 
 }  // namespace ditq

@@ -39,4 +39,7 @@ std::string wrap_text(std::string_view text, std::size_t width, std::size_t inde
 /// Writes a result to stdout at once. Errors: storage (a full disk behind a redirection).
 void write_output(std::string_view text);
 
+/// The same for people: control characters of names that a file brought are spelled out; colours stay.
+void write_page(std::string_view text);
+
 }  // namespace ditq

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "pipeline/compare_files.h"
 #include "pipeline/generate.h"
+#include "pipeline/metrics.h"
 #include "pipeline/output_place.h"
 #include "pipeline/perf.h"
 #include "pipeline/pipeline.h"

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "format/safetensors.h"
+#include "pipeline/metrics.h"
 #include "pipeline/ssim.h"
 
 namespace ditq {

@@ -8,55 +8,15 @@
 
 #include "base/json.h"
 #include "media/picture.h"
+#include "pipeline/measurements.h"
 #include "tensor/tensor.h"
 
 namespace ditq {
-
-/// Metrics of one pair of tensors.
-struct TensorMetrics {
-  double cosine_similarity = 0;
-  double mae = 0;
-  double mse = 0;
-  double rmse = 0;  ///< in double precision, from the f32 mse
-  double max_abs = 0;
-  double l2 = 0;
-};
-
-/// Metrics of one pair of 8-bit pictures, or of stacks of them.
-struct FrameMetrics : TensorMetrics {
-  double psnr_db = 0;  ///< 20 log10(255) - 10 log10(mse); infinite for equal pictures
-};
-
-/// Metrics of the latents after one step.
-struct StepMetrics : TensorMetrics {
-  std::optional<double> reference_timestep;
-  std::optional<double> candidate_timestep;
-};
 
 /// The states of one run: latents after every step, stacked on dim 1.
 struct States {
   Tensor latents;                               ///< [B, N, ...]
   std::optional<std::vector<float>> timesteps;  ///< N, where they are known
-};
-
-/// Every step of two runs.
-struct TrajectoryMetrics {
-  Shape shape;
-  std::vector<StepMetrics> steps;
-  std::size_t selected = 0;  ///< the step that the short result shows
-};
-
-/// Every frame of two results.
-struct OutputMetrics {
-  std::vector<FrameMetrics> frames;
-  FrameMetrics all_frames;  ///< of the stacks
-};
-
-/// All that was measured of one pair of results.
-struct Measurements {
-  std::optional<TrajectoryMetrics> trajectory;
-  std::optional<OutputMetrics> output;
-  std::vector<double> ssim;  ///< of each frame; empty where nobody asked for it
 };
 
 /// Metrics of one pair of tensors of any number dtype, taken to f32.

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "pipeline/metrics.h"
+#include "pipeline/measurements.h"
 
 namespace ditq {
 

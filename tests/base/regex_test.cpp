@@ -47,5 +47,31 @@ TEST(Regex, EndsCatastrophicPatternsWithAnError) {
   EXPECT_THROW(pattern.search(std::string(64, 'a') + "!"), Error);
 }
 
+/// The code that a match raises.
+ErrorCode match_error(const std::string& pattern, const std::string& text) {
+  try {
+    Regex(pattern).search(text);
+  } catch (const Error& error) {
+    return error.code();
+  }
+  return ErrorCode::usage;
+}
+
+TEST(Regex, SharesItsStepsAmongAllPositions) {
+  // Below the limit at each of 1000 positions, far above it together.
+  EXPECT_EQ(match_error("a*(?=a*c)", std::string(1000, 'a')), ErrorCode::pattern_too_costly);
+  EXPECT_FALSE(Regex("a*(?=a*c)").search(std::string(100, 'a')));
+}
+
+TEST(Regex, ReplacesEmptyMatchesBetweenWholeCharacters) {
+  // As Python's re.sub.
+  EXPECT_EQ(Regex("x*").replace("\u00e9\u4e2d", "-"), "-\u00e9-\u4e2d-");
+  EXPECT_EQ(Regex("").replace("ab", "-"), "-a-b-");
+}
+
+TEST(Regex, TextThatIsNotUtf8IsNotThePatternsFault) {
+  EXPECT_EQ(match_error("a", "\xff"), ErrorCode::bad_text);
+}
+
 }  // namespace
 }  // namespace ditq

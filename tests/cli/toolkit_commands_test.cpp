@@ -137,6 +137,29 @@ TEST(InspectCommand, BadInputIsThreeAndNamesTheFile) {
   EXPECT_EQ(result.out, "");
 }
 
+TEST(InspectCommand, ANameCannotDriveTheTerminal) {
+  const TemporaryFolder folder;
+  const auto write = [&](const std::string& file, const std::string& header) {
+    std::uint64_t length = header.size();
+    std::ofstream(folder / file, std::ios::binary)
+        .write(reinterpret_cast<const char*>(&length), sizeof(length))
+        .write(header.data(), static_cast<std::streamsize>(header.size()));
+  };
+  const std::string entry =
+      R"(\u001b]0;owned\u0007\u009b2J.weight":{"dtype":"U8","shape":[0],"data_offsets":)";
+  write("odd.safetensors", R"({")" + entry + "[0,0]}}");
+  const ProcessResult page = ditq({"inspect", folder / "odd.safetensors", "--layers"});
+  EXPECT_EQ(page.exit_code, 0) << page.err;
+  EXPECT_THAT(page.out, HasSubstr(R"(\x1b]0;owned\x07\x9b2J)"));
+  EXPECT_THAT(page.out, Not(HasSubstr("\x1b")));
+  EXPECT_THAT(page.out, Not(HasSubstr("\u009b")));
+  write("bad.safetensors", R"({")" + entry + "[0,9]}}");
+  const ProcessResult refused = ditq({"inspect", folder / "bad.safetensors"});
+  EXPECT_EQ(refused.exit_code, 3);
+  EXPECT_THAT(refused.err, HasSubstr(R"(\x1b]0;owned\x07\x9b2J)"));
+  EXPECT_THAT(refused.err, Not(HasSubstr("\x1b")));
+}
+
 TEST(TokenizeCommand, PrintsOneListPerPrompt) {
   const TemporaryFolder folder;
   std::ofstream(folder / "prompts.txt", std::ios::binary) << "\xef\xbb\xbf"

@@ -53,6 +53,10 @@ TEST(PickleMachine, BoundsTheNumberOfValues) {
   EXPECT_EQ(result_of("(" + repeat("N", most + 1) + "t."), "pickle: too many values");
 }
 
+TEST(PickleMachine, BoundsTheNumberOfMarks) {
+  EXPECT_EQ(result_of(repeat("(", kMaxPickleValues + 1)), "pickle: there are too many open marks");
+}
+
 TEST(PickleMachine, BoundsWhatTheMemoMultiplies) {
   // Two bytes of pickle for each member, a thousand members a tuple.
   const std::string recalls = repeat(std::string("h\0", 2), 1000);

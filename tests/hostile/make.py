@@ -6,9 +6,12 @@ odd but right.
 import json
 import pathlib
 import struct
+import sys
 import zlib
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.append(str(HERE.parent / "support"))
+from small_files import charsmap, chunk, compact, field, piece_of, pieces_of, png, small_bpe, small_unigram  # noqa: E402
 
 
 def put(name, content):
@@ -233,6 +236,26 @@ def torch_zip():
     put("zip_structure--legacy-format.pt", b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19." + b"\0" * 40)
     put("unsupported--big-endian.pt", zip_of([("r/data.pkl", good), ("r/byteorder", b"big"), ("r/data/0", DATA)]))
     put("unsupported--torchscript.pt", archive(good, extra=[("r/constants.pkl", b"")]))
+    for what, entry in (("climbs-out", "r/../../.bashrc"), ("climbs-out-with-backslashes", "r\\..\\x"),
+                        ("absolute-name", "/etc/passwd"), ("drive-letter", "c:/x"), ("control-character", "r/\x1b[2Jx"),
+                        ("name-of-4097-bytes", "r/" + "x" * 4095), ("outside-the-folder", "s/code.py")):
+        put(f"zip_structure--{what}.pt", archive(good, extra=[(entry, b"x")]))
+    put("zip_structure--archive-in-the-archive.pt", archive(good, extra=[("r/more.zip", archive(good))]))
+    put("zip_structure--pickle-is-an-archive.pt", archive(archive(good)))
+    # A bomb of the kind that unfolds one kernel of data many times: all entries share the bytes of the first.
+    put("zip_structure--bomb-of-overlapping-entries.pt",
+        archive(good, extra=[(f"r/data/{i}", DATA) for i in range(1, 20)],
+                move=lambda n, at: 200 if n.startswith("r/data/") else at, local=lambda n: n))
+    bomb = zlib.compress(bytes(10**6))[2:-4]
+    put("zip_structure--bomb-of-deflated-zeros.pt",
+        zip_of([("r/data.pkl", good), ("r/data/0", bomb)], method=8, sizes=lambda n, s: 10**6 if n == "r/data/0" else s))
+    put("zip_structure--compressed-in-the-directory-only.pt",
+        archive(good).replace(b"PK\x01\x02\x14\0\x14\0\0\x08\0\0", b"PK\x01\x02\x14\0\x14\0\0\x08\x08\0", 1))
+    put("zip_structure--compressed-in-the-local-header-only.pt",
+        archive(good).replace(b"PK\x03\x04\x14\0\0\x08\0\0", b"PK\x03\x04\x14\0\0\x08\x08\0", 1))
+    put("ok--storage-that-looks-like-an-archive.pt", archive(good, data=b"PK\x03\x04" + DATA[4:]))
+    put("ok--other-records-of-torch.pt", archive(good, extra=[("r/version", b"3\n"), ("r/.format_version", b"1"),
+                                                              ("r/.data/serialization_id", b"7")]))
     inner = struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, 0, 0, 0, 0, 0)
     put("zip_structure--archive-inside-the-comment.pt", archive(good, comment=inner))
 
@@ -254,9 +277,15 @@ def torch_pickles():
     bad("pickle_opcode", "obj", b"\x80\x02(" + name("collections", "OrderedDict") + b"o.")
     bad("pickle_opcode", "newobj", b"\x80\x02" + name("collections", "OrderedDict") + b")\x81.")
     bad("pickle_opcode", "ext1", b"\x80\x02\x82\x01.")
-    bad("pickle_opcode", "persid", b"\x80\x02Pstorage\n.")
-    bad("pickle_opcode", "pop", b"\x80\x02NN0.")
-    bad("pickle_opcode", "text-protocol-int", b"\x80\x02I1\n.")
+    for opcode, code in (("pop", b"NN0"), ("pop_mark", b"N(N1"), ("dup", b"N2"), ("float", b"F1.5\n"), ("int", b"I1\n"),
+                         ("long", b"L1L\n"), ("persid", b"Pstorage\n"), ("string", b"S'a'\n"),
+                         ("binstring", b"T\1\0\0\0a"), ("short_binstring", b"U\1a"), ("unicode", b"Va\n"),
+                         ("dict", b"(d"), ("get", b"Nq\0g0\n"), ("list", b"(l"), ("put", b"Np0\n"), ("ext2", b"\x83\1\0"),
+                         ("ext4", b"\x84\1\0\0\0"), ("long4", b"\x8b\1\0\0\0\1"), ("binbytes8", b"\x8e" + b"\1" + bytes(7) + b"a"),
+                         ("newobj_ex", name("collections", "OrderedDict") + b")}\x92"),
+                         ("bytearray8", b"\x96" + b"\1" + bytes(7) + b"a"), ("next_buffer", b"\x97"),
+                         ("readonly_buffer", b"N\x98")):
+        bad("pickle_opcode", opcode, b"\x80\x05" + code + b".")
     bad("pickle_opcode", "unknown-byte", b"\x80\x02\xff.")
     bad("pickle_structure", "empty", b"")
     bad("pickle_structure", "no-protocol", b"}.")
@@ -292,6 +321,14 @@ def torch_pickles():
     bad("pickle_structure", "call-of-a-number", b"\x80\x02K\x01)R.")
     bad("pickle_structure", "call-with-a-list", b"\x80\x02" + name("collections", "OrderedDict") + b"]R.")
     bad("pickle_structure", "attributes-of-a-dict", b"\x80\x02}}b.")
+    bad("pickle_structure", "attributes-of-a-tensor", dict_of(rebuild() + b"}b"))
+    bad("pickle_structure", "call-of-a-result", dict_of(ORDERED + b")R"))
+    bad("pickle_structure", "persistent-id-is-a-text", dict_of(text("storage") + b"Q"))
+    bad("pickle_structure", "persistent-id-of-four", dict_of(
+        b"(" + text("storage") + name("torch", "FloatStorage") + text("0") + text("cpu") + b"tQ"))
+    bad("pickle_global", "storage-of-a-foreign-type", dict_of(rebuild(source=storage("system", module="os"))))
+    bad("unknown_dtype", "storage-of-what-is-no-storage", dict_of(rebuild(source=storage("Size"))))
+    bad("pickle_structure", "key-with-escapes-twice", b"\x80\x02}(" + (text("\x1b[31m\0x") + b"N") * 2 + b"u.")
     bad("pickle_structure", "attributes-that-are-a-number", b"\x80\x02" + ORDERED + b"K\x01b.")
     bad("pickle_structure", "persistent-id-is-a-number", b"\x80\x02K\x01Q.")
     bad("pickle_structure", "persistent-id-of-a-module", dict_of(
@@ -326,9 +363,195 @@ def torch_pickles():
     bad("ok", "empty-view", dict_of(rebuild(shape=(0, 7), strides=(7, 1), offset=4)))
 
 
+# ---- documents ------------------------------------------------------------------------------------------------------
+
+
+def indexes():
+    def bad(code, what, content):
+        put(f"{code}--{what}.index.json", content if isinstance(content, bytes) else content.encode())
+
+    bad("ok", "one-tensor", '{"weight_map":{"a":"x.safetensors"}}')
+    for what, shard in (("climbs-out", "../x.safetensors"), ("absolute", "/etc/passwd"), ("sub-folder", "a/b"), ("empty", ""),
+                        ("dots", ".."), ("nul", "a\0b"), ("too-long", "x" * 256)):
+        bad("shard_outside", what, compact({"weight_map": {"a": shard}}))
+    bad("bad_index", "no-map", "{}")
+    bad("bad_index", "empty-map", '{"weight_map":{}}')
+    bad("bad_index", "map-is-a-list", '{"weight_map":["a"]}')
+    bad("bad_index", "map-twice", '{"weight_map":{"a":"x"},"weight_map":{"a":"y"}}')
+    bad("bad_index", "tensor-twice", '{"weight_map":{"a":"x","a":"y"}}')
+    bad("bad_index", "shard-is-a-number", '{"weight_map":{"a":1}}')
+    bad("bad_index", "list", "[]")
+    bad("bad_index", "name-of-4097-bytes", compact({"weight_map": {"x" * 4097: "a"}}))
+    bad("json_syntax", "cut-short", '{"weight_map":{"a":')
+    bad("json_syntax", "not-utf8", b'{"weight_map":{"\xff":"x"}}')
+    bad("json_syntax", "empty-file", "")
+    bad("json_too_deep", "nested", '{"a":' * 30 + "1" + "}" * 30)
+
+
+def configs():
+    def bad(code, what, content):
+        put(f"{code}--{what}.config.json", content if isinstance(content, bytes) else compact(content).encode())
+
+    bad("ok", "fp8", {"quant_method": "modelopt", "quant_algo": "FP8", "ignore": ["proj_out*"]})
+    bad("ok", "key-twice", b'{"quant_method":1,"quant_method":"modelopt","quant_algo":"FP8"}')
+    bad("json_type", "no-object", [1])
+    bad("json_type", "method-is-a-number", {"quant_method": 8})
+    bad("json_type", "ignore-is-a-text", {"quant_method": "modelopt", "quant_algo": "FP8", "ignore": "a"})
+    bad("json_type", "ignore-of-numbers", {"quant_method": "modelopt", "quant_algo": "FP8", "ignore": [1]})
+    bad("wrong_quant_method", "unknown", {"quant_method": "\x1b]0;x\7"})
+    bad("bad_config", "ignore-is-no-pattern", {"quant_method": "modelopt", "quant_algo": "FP8", "ignore": ["(a*"]})
+    bad("bad_config", "too-many-patterns", {"quant_method": "modelopt", "quant_algo": "FP8", "ignore": ["a*"] * 1001})
+    bad("json_syntax", "number-beyond-a-double", b'{"a":1e400}')
+    bad("json_syntax", "number-as-key", b'{NaN:1}')
+    bad("json_syntax", "not-utf8", b'{"a":"\xc3"}')
+    bad("json_syntax", "lone-surrogate", b'{"a":"\\ud800"}')
+    bad("json_syntax", "empty-file", b"")
+    bad("json_syntax", "two-documents", b"{}{}")
+    bad("json_too_deep", "lists", b"[" * 129 + b"]" * 129)
+    bad("json_too_deep", "open-brackets", b"[" * 5000)
+
+
+# ---- patterns, prompts, flags ---------------------------------------------------------------------------------------
+
+
+def patterns():
+    """A pattern, and behind a line "----" the text it is held against."""
+    def bad(code, what, pattern, subject="transformer_blocks.0.attn.to_q"):
+        subject = subject if isinstance(subject, bytes) else subject.encode()
+        put(f"{code}--{what}.pattern", pattern.encode() + b"\n----\n" + subject)
+
+    bad("ok", "of-an-export", r"^transformer_blocks\.\d+\.(attn|ff)\..*$")
+    bad("bad_pattern", "open-group", "a(b")
+    bad("bad_pattern", "repeat-of-nothing", "*a")
+    bad("bad_pattern", "unknown-group", r"(?P=nobody)")
+    bad("bad_pattern", "groups-nested-300-times", "(" * 300 + ")" * 300)
+    bad("bad_pattern", "unfolds-beyond-the-limit", "((((a{1,99}){1,99}){1,99}){1,99}){1,99}")
+    bad("bad_pattern", "4097-bytes", "a" * 4097)
+    bad("pattern_too_costly", "nested-repetition", "^(a+)+$", "a" * 40 + "!")
+    bad("pattern_too_costly", "alternatives-that-overlap", "^(a|a?)+$", "a" * 40 + "!")
+    bad("pattern_too_costly", "quadratic-look-ahead", "a*(?=a*c)", "a" * 1024)
+    bad("pattern_too_costly", "text-of-1025-bytes", "a", "a" * 1025)
+    bad("pattern_too_costly", "many-optional-parts", "^(a?){50}a{50}$", "a" * 64 + "!")
+    bad("bad_text", "not-utf8", "a", b"\xff")
+
+
+def prompts():
+    put("ok--lines.prompts.txt", b"\xef\xbb\xbfa cat\r\na dog")
+    put("json_type--numbers.prompts.json", b"[1]")
+    put("json_type--object.prompts.json", b"{}")
+    put("json_syntax--cut-short.prompts.json", b'["a')
+    put("json_too_deep--nested.prompts.json", b"[" * 200)
+
+
+def flags():
+    """--config files."""
+    put("ok--flags.yaml", b"width: 512\nkeep_bf16_pattern: [a, b]\n")
+    put("yaml_syntax--open-list.yaml", b"width: [1\n")
+    put("yaml_syntax--unknown-anchor.yaml", b"width: *a\n")
+    put("yaml_syntax--nested-too-deep.yaml", b"width: " + b"[" * 5000 + b"\n")
+    put("json_type--list.yaml", b"- width\n")
+    put("json_type--value-in-a-list.yaml", b"width: [[1]]\n")
+    put("json_type--bomb-of-anchors.yaml",
+        b"a: &a [x, x]\n" + b"".join(b"%c: &%c [*%c, *%c]\n" % (n, n, n - 1, n - 1) for n in range(ord("b"), ord("z"))))
+    put("usage--unknown-flag.yaml", b"widht: 1\n")
+    put("usage--list-for-one-value.yaml", b"width: [1, 2]\n")
+    put("usage--not-a-boolean.yaml", b"overwrite: perhaps\n")
+
+
+# ---- pictures and tokenizers ----------------------------------------------------------------------------------------
+
+
+def pictures():
+    good = png()
+    put("ok--grey-16-bit.png", png(0, 16))
+    put("ok--texts-that-unfold.png", png(extra=chunk(b"zTXt", b"x\0\0" + zlib.compress(bytes(10**6), 9))))
+    put("bad_picture--empty-file.png", b"")
+    put("bad_picture--not-a-picture.png", b"GIF89a")
+    put("bad_picture--cut-short.png", good[:-20])
+    put("bad_picture--header-cut-short.png", good[:20])
+    put("bad_picture--wrong-checksum.png", good.replace(b"IDAT", b"IDAT\1", 1))
+    put("bad_picture--rows-missing.png", png(height=3, data=zlib.compress(bytes(16))))
+    put("bad_picture--data-is-no-stream.png", png(data=b"12345678"))
+    put("bad_picture--no-pixels.png", png(announced=(0, 3)))
+    put("bad_picture--too-wide.png", png(announced=(65501, 1)))
+    put("bad_picture--bomb.png", png(announced=(65500, 65500)))
+    put("bad_picture--one-pixel-row-too-many.png", png(announced=(2**14, 2**13 + 1)))
+    put("bad_picture--unknown-colour-type.png", good.replace(chunk(b"IHDR", struct.pack(">IIBBBBB", 5, 3, 8, 2, 0, 0, 0)),
+                                                             chunk(b"IHDR", struct.pack(">IIBBBBB", 5, 3, 8, 7, 0, 0, 0))))
+    put("bad_picture--palette-missing.png", png(3, 8))
+    put("bad_picture--unknown-critical-chunk.png", png(extra=chunk(b"CRIT", b"x")))
+
+
+def tokenizers():
+    bpe, _, _ = small_bpe()
+    plain, mapped, _ = small_unigram()
+
+    def bad(what, base, change, code="bad_tokenizer"):
+        document = json.loads(json.dumps(base))
+        change(document)
+        put(f"{code}--{what}.tokenizer.json", compact(document).encode())
+
+    bad("bpe", bpe, lambda d: None, "ok")
+    bad("unigram", mapped, lambda d: None, "ok")
+    bad("ids-with-gaps", bpe, lambda d: d["model"]["vocab"].update({"zz": 99999}))
+    bad("id-beyond-64-bits", bpe, lambda d: d["model"]["vocab"].update({"zz": 2**64}))
+    bad("token-of-1025-bytes", bpe, lambda d: d["model"]["vocab"].update({"z" * 1025: len(d["model"]["vocab"])}))
+    bad("merge-of-unknown-symbols", bpe, lambda d: d["model"]["merges"].append("qq zz"))
+    bad("added-token-without-id", bpe, lambda d: d["added_tokens"][0].pop("id"))
+    bad("added-token-id-beyond-63-bits", plain, lambda d: d["added_tokens"].append({"id": 2**64 - 1, "content": "x"}))
+    bad("unknown-model", bpe, lambda d: d["model"].update({"type": "WordLevel"}))
+    bad("unknown-id-outside", plain, lambda d: d["model"].update({"unk_id": 99}))
+    bad("unknown-id-negative", plain, lambda d: d["model"].update({"unk_id": -1}))
+    bad("piece-twice", plain, lambda d: d["model"]["vocab"].append(["a", -1.0]))
+    bad("score-is-a-text", plain, lambda d: d["model"]["vocab"][3].__setitem__(1, "x"))
+    bad("charsmap-not-base64", mapped, lambda d: d["normalizer"].update({"precompiled_charsmap": "?"}))
+    bad("charsmap-empty", mapped, lambda d: d["normalizer"].update({"precompiled_charsmap": ""}))
+    bad("unknown-normalizer", plain, lambda d: d.update({"normalizer": {"type": "Replace", "pattern": {"Regex": "(a+)+"}}}))
+    put("bad_tokenizer--cut-short.tokenizer.json", b'{"model":{"type":"BPE","vocab":{"a":0,')
+    put("bad_tokenizer--not-utf8.tokenizer.json", b'{"model":"\xff"}')
+    put("bad_tokenizer--two-documents.tokenizer.json", b"{}{}")
+    put("bad_tokenizer--open-brackets.tokenizer.json", b"[" * 5000)
+
+
+def spieces():
+    def bad(what, content, code="bad_tokenizer"):
+        put(f"{code}--{what}.spiece.model", content)
+
+    good = pieces_of()
+    bad("plain", good, "ok")
+    bad("empty-file", b"")
+    bad("cut-short", good[:-3])
+    bad("length-of-2-to-63", b"\x0a" + b"\xff" * 8 + b"\x7f")
+    bad("endless-varint", b"\x0a" + b"\xff" * 20)
+    bad("group-field", good + b"\x0b")
+    bad("piece-without-text", good + field(1, field(2, 1.0, 5)))
+    bad("piece-not-utf8", good + field(1, field(1, b"\xff")))
+    bad("score-not-a-number", good + piece_of("zz", float("nan"), 1))
+    bad("byte-piece", good + piece_of("<0x00>", 0.0, 6))
+    bad("type-99", good + piece_of("zz", 0.0, 99))
+    bad("two-unknown-pieces", good + piece_of("<unk2>", 0.0, 2))
+    bad("no-unknown-piece", piece_of("</s>", 0.0, 3) + piece_of("a", 0.0, 1))
+    bad("piece-of-1025-bytes", good + piece_of("z" * 1025, 0.0, 1))
+    bad("bpe-model", good + field(2, field(3, 2, 0)))
+    bad("charsmap-cut-short", good + field(3, field(2, charsmap()[:100])))
+    bad("charsmap-leads-out", good + field(3, field(2, struct.pack("<I", 4) + b"\xff\xff\xff\x7f" + b"A\0")))
+    bad("charsmap-begins-with-a-leaf", good + field(3, field(2, struct.pack("<I", 4) + b"\xff\xff\xff\xff" + b"A\0")))
+    bad("charsmap-that-unfolds", good + field(3, field(2, charsmap(b"A" * 257 + b"\0"))))
+    bad("charsmap-without-end", good + field(3, field(2, charsmap(b"A"))))
+    bad("charsmap-not-utf8", good + field(3, field(2, charsmap(b"\xff\0"))))
+
+
 if __name__ == "__main__":
-    for old in list(HERE.glob("*.safetensors")) + list(HERE.glob("*.pt")):
+    for old in HERE.glob("*--*"):
         old.unlink()
     safetensors()
     torch_zip()
     torch_pickles()
+    indexes()
+    configs()
+    patterns()
+    prompts()
+    flags()
+    pictures()
+    tokenizers()
+    spieces()

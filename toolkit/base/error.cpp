@@ -4,6 +4,8 @@
 #include <cstdlib>
 #include <utility>
 
+#include "base/printable.h"
+
 namespace ditq {
 
 ExitCode exit_code(ErrorCode code) {
@@ -45,6 +47,7 @@ std::string_view name(ErrorCode code) {
     DITQ_NAME(interrupted);
     DITQ_NAME(json_syntax);
     DITQ_NAME(json_too_deep);
+    DITQ_NAME(json_too_large);
     DITQ_NAME(json_type);
     DITQ_NAME(yaml_syntax);
     DITQ_NAME(bad_pattern);
@@ -91,14 +94,19 @@ std::string_view name(ErrorCode code) {
 
 Error::Error(ErrorCode code, std::string sentence, ErrorFacts facts)
     : code_(code), sentence_(std::move(sentence)), facts_(std::move(facts)) {
-  message_ = sentence_;
-  if (!facts_.tensor.empty()) message_.append(": tensor '").append(facts_.tensor).append("'");
-  if (!facts_.expected.empty()) message_.append(": expected ").append(facts_.expected);
-  if (!facts_.found.empty()) {
-    message_.append(facts_.expected.empty() ? ": found " : ", found ").append(facts_.found);
-  }
-  if (!facts_.path.empty()) message_.append(" (").append(facts_.path).append(")");
-  if (!facts_.advice.empty()) message_.append(". ").append(facts_.advice);
+  // A hostile file may hold names of megabytes; lists of what is wrong are as long as they are.
+  constexpr std::size_t kLongestName = 1000;
+  constexpr std::size_t kLongestText = 100'000;
+  message_ = printable(sentence_, kLongestText);
+  const auto add = [this](std::string_view before, const std::string& fact, std::size_t limit,
+                          std::string_view behind = "") {
+    if (!fact.empty()) message_.append(before).append(printable(fact, limit)).append(behind);
+  };
+  add(": tensor '", facts_.tensor, kLongestName, "'");
+  add(": expected ", facts_.expected, kLongestText);
+  add(facts_.expected.empty() ? ": found " : ", found ", facts_.found, kLongestText);
+  add(" (", facts_.path, kLongestText, ")");
+  add(". ", facts_.advice, kLongestText);
 }
 
 void assert_failed(const char* condition, const char* file, int line) {

@@ -33,6 +33,7 @@ enum class ErrorCode {
   interrupted,      ///< SIGINT or SIGTERM
   json_syntax,      ///< not JSON
   json_too_deep,    ///< nested deeper than the limit
+  json_too_large,   ///< longer than the limit
   json_type,        ///< a JSON value of another type than expected, or missing
   yaml_syntax,      ///< not YAML
   bad_pattern,      ///< not a regular expression
@@ -98,6 +99,7 @@ struct ErrorFacts {
 
 /// Carries a code, a sentence and the facts. what() reads
 /// "sentence: tensor 'x': expected …, found … (path). Advice".
+/// Control characters in it are spelled out (printable.h), names of more than 1000 bytes cut.
 class Error : public std::exception {
  public:
   Error(ErrorCode code, std::string sentence, ErrorFacts facts = {});

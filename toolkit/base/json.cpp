@@ -9,69 +9,9 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
-#include "base/file.h"
 
 namespace ditq {
 namespace {
-
-/// Length of a bare NaN, Infinity or -Infinity at `position`, or 0.
-std::size_t bare_number_length(std::string_view text, std::size_t position) {
-  for (const std::string_view word :
-       {std::string_view("NaN"), std::string_view("-Infinity"), std::string_view("Infinity")}) {
-    if (text.substr(position, word.size()) == word) return word.size();
-  }
-  return 0;
-}
-
-/// Marks a bare NaN or infinity for the parser, which knows none: a string that no document contains by accident.
-constexpr std::string_view kMarker = "\\u0000ditq:";
-
-/// Checks the depth and replaces bare NaN and infinities by marked strings.
-std::string prepare(std::string_view text, const std::string& path, bool& marked) {
-  std::string out;
-  out.reserve(text.size());
-  int depth = 0;
-  bool in_string = false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_string) {
-      out += c;
-      if (c == '\\' && i + 1 < text.size()) out += text[++i];
-      in_string = c != '"';
-      continue;
-    }
-    if (const std::size_t length =
-            c == 'N' || c == 'I' || c == '-' ? bare_number_length(text, i) : 0) {
-      out += fmt::format("\"{}{}\"", kMarker, text.substr(i, length));
-      marked = true;
-      i += length - 1;
-      continue;
-    }
-    in_string = c == '"';
-    if (c == '{' || c == '[') ++depth;
-    if (c == '}' || c == ']') --depth;
-    if (depth > kMaxJsonDepth) {
-      throw Error(ErrorCode::json_too_deep, "JSON is nested too deeply",
-                  {.path = path, .expected = fmt::format("at most {} levels", kMaxJsonDepth)});
-    }
-    out += c;
-  }
-  return out;
-}
-
-void restore_marked(Json& value) {
-  if (value.is_structured()) {
-    for (auto& member : value) restore_marked(member);
-    return;
-  }
-  if (!value.is_string()) return;
-  const auto& text = value.get_ref<const std::string&>();
-  const std::string prefix = std::string(1, '\0') + "ditq:";
-  if (!text.starts_with(prefix)) return;
-  const std::string word = text.substr(prefix.size());
-  const double infinity = std::numeric_limits<double>::infinity();
-  value = word == "NaN" ? std::nan("") : word == "Infinity" ? infinity : -infinity;
-}
 
 void append_escaped(std::string& out, std::uint32_t unit) {
   out += fmt::format("\\u{:04x}", unit);
@@ -234,27 +174,6 @@ class Dumper {
 }
 
 }  // namespace
-
-Json parse_json(std::string_view text, const std::string& path) {
-  bool marked = false;
-  const std::string prepared = prepare(text, path, marked);
-  try {
-    Json value = Json::parse(prepared);
-    if (marked) restore_marked(value);
-    return value;
-  } catch (const Json::parse_error& error) {
-    const std::string_view what = error.what();
-    const std::size_t text_start = what.find("] ");
-    throw Error(
-        ErrorCode::json_syntax,
-        fmt::format("not JSON: {}", text_start == what.npos ? what : what.substr(text_start + 2)),
-        {.path = path});
-  }
-}
-
-Json read_json(const std::string& path) {
-  return parse_json(read_text(path), path);
-}
 
 std::string dump_json(const Json& value, JsonStyle style) {
   return Dumper(style).text(value);

@@ -1,6 +1,7 @@
 #pragma once
 // JSON documents: bounded parsing that names the file, and text exactly as Python's json.dumps writes it.
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -14,12 +15,17 @@ using Json = nlohmann::ordered_json;
 /// Deepest nesting that parse_json accepts.
 inline constexpr int kMaxJsonDepth = 128;
 
+/// Largest document that parse_json accepts, in bytes: real ones have at most a few MB, and a parsed one takes up to 25
+/// times its size.
+inline constexpr std::uint64_t kMaxJsonBytes = std::uint64_t{32} << 20;
+
 /// Parses a whole document. `path` names it in errors. NaN, Infinity and -Infinity are read as Python reads them; a
-/// repeated key keeps its last value, as Python's does.
-/// Errors: json_syntax, json_too_deep.
+/// repeated key keeps its last value, as Python's does. A number beyond a double, which Python reads as infinity, is an
+/// error.
+/// Errors: json_syntax, json_too_deep, json_too_large.
 Json parse_json(std::string_view text, const std::string& path);
 
-/// Reads and parses a file of at most 1 GiB. Errors: as parse_json, file_not_found, file_unreadable.
+/// Reads and parses a file. Errors: as parse_json, file_not_found, file_unreadable.
 Json read_json(const std::string& path);
 
 /// How Python's json.dumps is called.

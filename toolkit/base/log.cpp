@@ -1,13 +1,16 @@
 #include "base/log.h"
 
 #include <cstdio>
+#include <string>
 
+#include "base/printable.h"
 #include "base/progress.h"
 
 namespace ditq {
 namespace {
 
-void write_line(std::string_view color, std::string_view prefix, std::string_view message) {
+void write_line(std::string_view color, std::string_view prefix, std::string_view text) {
+  const std::string message = printable(text);
   ProgressBar::clear_line();
   const bool colored = log_settings().color && !color.empty();
   std::fprintf(stderr, "%.*s%.*s%s%.*s\n", colored ? static_cast<int>(color.size()) : 0,

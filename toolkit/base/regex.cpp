@@ -9,6 +9,7 @@
 #include <pcre2.h>
 
 #include "base/error.h"
+#include "base/printable.h"
 
 namespace ditq {
 
@@ -31,9 +32,11 @@ struct Regex::Code {
 
 namespace {
 
-/// Steps after which a match counts as runaway; module names need a few hundred.
-constexpr std::uint32_t kMatchLimit = 1'000'000;
+/// PCRE2 counts steps anew at every position where a match may start: this many for all of them together. Module names
+/// of 100 bytes need a few hundred a position.
+constexpr std::size_t kMatchSteps = 2'000'000;
 constexpr std::uint32_t kDepthLimit = 10'000;
+constexpr std::uint32_t kHeapLimit = 64 * 1024;  ///< KiB
 
 std::string message_of(int error) {
   std::array<unsigned char, 256> text{};
@@ -54,6 +57,12 @@ std::string translate(const std::string& pattern) {
 }
 
 pcre2_code* compile(const std::string& pattern, std::uint32_t options) {
+  if (pattern.size() > kMaxPattern) {
+    throw Error(ErrorCode::bad_pattern,
+                fmt::format("pattern '{}' is too long", printable(pattern, 100)),
+                {.expected = fmt::format("at most {} bytes", kMaxPattern),
+                 .found = fmt::format("{} bytes", pattern.size())});
+  }
   const std::string translated = translate(pattern);
   int error = 0;
   PCRE2_SIZE position = 0;
@@ -73,11 +82,10 @@ pcre2_code* compile(const std::string& pattern, std::uint32_t options) {
 Regex::Regex(const std::string& pattern) : pattern_(pattern), code_(std::make_unique<Code>()) {
   code_->search = compile(pattern, 0);
   code_->full = compile(pattern, PCRE2_ANCHORED | PCRE2_ENDANCHORED);
-  pcre2_jit_compile(code_->search, PCRE2_JIT_COMPLETE);
   code_->match = pcre2_match_data_create_from_pattern(code_->search, nullptr);
   code_->context = pcre2_match_context_create(nullptr);
-  pcre2_set_match_limit(code_->context, kMatchLimit);
   pcre2_set_depth_limit(code_->context, kDepthLimit);
+  pcre2_set_heap_limit(code_->context, kHeapLimit);
 }
 
 Regex::~Regex() = default;
@@ -86,24 +94,48 @@ Regex& Regex::operator=(Regex&&) noexcept = default;
 
 namespace {
 
-/// Where a match starts and ends, or nothing. Errors: pattern_too_costly.
+[[noreturn]] void raise_match_error(const std::string& pattern,
+                                    std::string_view text,
+                                    const std::string& reason,
+                                    ErrorCode code) {
+  throw Error(code,
+              fmt::format("pattern '{}' cannot be matched against '{}': {}", pattern,
+                          printable(text, 200), reason),
+              {.advice = code == ErrorCode::bad_text ? "" : "Write it without nested repetition"});
+}
+
+/// Where a match starts and ends, or nothing. Errors: pattern_too_costly, bad_text.
 std::optional<std::pair<std::size_t, std::size_t>> match_at(const pcre2_code* code,
                                                             pcre2_match_data* data,
                                                             pcre2_match_context* context,
                                                             std::string_view text,
                                                             std::size_t start,
                                                             const std::string& pattern) {
+  if (text.size() > kMaxMatchedText) {
+    raise_match_error(pattern, text, fmt::format("more than {} bytes of text", kMaxMatchedText),
+                      ErrorCode::pattern_too_costly);
+  }
+  // Without PCRE2's compiler to machine code, which counts otherwise: what is too costly must not depend on the machine.
+  pcre2_set_match_limit(context, static_cast<std::uint32_t>(kMatchSteps / (text.size() + 1)));
   const int count = pcre2_match(code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), start,
                                 0, data, context);
   if (count == PCRE2_ERROR_NOMATCH) return std::nullopt;
   if (count < 0) {
-    throw Error(ErrorCode::pattern_too_costly,
-                fmt::format("pattern '{}' cannot be matched against '{}': {}", pattern,
-                            text.substr(0, 200), message_of(count)),
-                {.advice = "Write it without nested repetition"});
+    const bool not_utf8 = count <= PCRE2_ERROR_UTF8_ERR1 && count >= PCRE2_ERROR_UTF8_ERR21;
+    raise_match_error(pattern, text, message_of(count),
+                      not_utf8 ? ErrorCode::bad_text : ErrorCode::pattern_too_costly);
   }
   const PCRE2_SIZE* offsets = pcre2_get_ovector_pointer(data);
   return std::pair{offsets[0], offsets[1]};
+}
+
+/// Bytes of the character that begins at `at`.
+std::size_t character_size(std::string_view text, std::size_t at) {
+  std::size_t size = 1;
+  while (at + size < text.size() && (static_cast<unsigned char>(text[at + size]) & 0xC0) == 0x80) {
+    ++size;
+  }
+  return size;
 }
 
 void append_replacement(std::string& out,
@@ -147,8 +179,9 @@ std::string Regex::replace(std::string_view text, std::string_view replacement) 
     append_replacement(out, replacement, text, code_->match);
     start = match->second;
     if (match->first != match->second) continue;
-    if (start < text.size()) out += text[start];
-    ++start;
+    const std::size_t skipped = start < text.size() ? character_size(text, start) : 1;
+    if (start < text.size()) out += text.substr(start, skipped);
+    start += skipped;
   }
   if (start < text.size()) out += text.substr(start);
   return out;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <string_view>
 
+#include <fmt/format.h>
+
 #include "base/error.h"
 
 namespace ditq {
@@ -37,6 +39,10 @@ IgnoreList::IgnoreList(const std::vector<std::string>& entries, const std::strin
     if (entry.find_first_of(kMetacharacters) == std::string::npos) {
       literals_.insert(entry);
     } else {
+      if (patterns_.size() == kMaxIgnorePatterns) {
+        throw Error(ErrorCode::bad_config, "quantization_config.ignore has too many patterns",
+                    {.path = path, .expected = fmt::format("at most {}", kMaxIgnorePatterns)});
+      }
       patterns_.push_back(compile(entry, path));
     }
   }

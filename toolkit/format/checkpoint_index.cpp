@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "base/file.h"
+#include "format/safetensors.h"
 #include "format/strict_json.h"
 
 namespace ditq {
@@ -19,10 +20,13 @@ constexpr std::uint64_t kMaxIndexBytes = 100'000'000;
   throw Error(ErrorCode::bad_index, fmt::format("index: {}", sentence), std::move(facts));
 }
 
+/// Bytes of a file's name, as file systems limit them.
+constexpr std::size_t kMaxShardName = 255;
+
 /// A shard lies beside its index: anything else could read, and later write, outside the folder.
 void check_shard_name(std::string_view shard, std::string_view tensor, const std::string& path) {
-  const bool plain = !shard.empty() && shard != "." && shard != ".." &&
-                     shard.find('/') == std::string_view::npos &&
+  const bool plain = !shard.empty() && shard.size() <= kMaxShardName && shard != "." &&
+                     shard != ".." && shard.find('/') == std::string_view::npos &&
                      shard.find('\0') == std::string_view::npos;
   if (plain) return;
   throw Error(ErrorCode::shard_outside, "index: a shard's name is not a plain file name",
@@ -75,6 +79,16 @@ CheckpointIndex read_checkpoint_index(const std::string& path) {
            {.tensor = std::string(tensor),
             .expected = "the name of a shard",
             .found = std::string(kind_of(value))});
+    }
+    if (tensor.size() > kMaxTensorName) {
+      fail(path, "a tensor's name is too long",
+           {.tensor = std::string(tensor.substr(0, 64)) + "…",
+            .expected = fmt::format("at most {} bytes", kMaxTensorName),
+            .found = fmt::format("{} bytes", tensor.size())});
+    }
+    if (names.size() == kMaxSafetensorsTensors) {
+      fail(path, "too many tensors",
+           {.expected = fmt::format("at most {}", kMaxSafetensorsTensors)});
     }
     check_shard_name(shard, tensor, path);
     names.push_back(tensor);

@@ -266,6 +266,7 @@ bool PickleMachine::step_container(unsigned char opcode) {
       push_tuple(3);
       return true;
     case kMark:
+      if (marks_.size() == kMaxPickleValues) fail("there are too many open marks");
       marks_.push_back(stack_.size());
       return true;
     case kTuple:

@@ -66,6 +66,28 @@ std::string find_root(const InputFile& file, const std::map<std::string, ZipEntr
   return roots[0];
 }
 
+/// torch.save writes one folder: anything else was put there by somebody, and so was an archive in the archive. What lies
+/// under data/ is taken for tensors only, whatever it looks like.
+void check_contents(const InputFile& file,
+                    const std::map<std::string, ZipEntry>& entries,
+                    const std::string& root) {
+  constexpr std::string_view kZipStart = "PK\x03\x04";
+  for (const auto& [name, entry] : entries) {
+    if (!name.starts_with(root)) {
+      throw Error(ErrorCode::zip_structure,
+                  fmt::format("torch: entry '{}' lies outside the checkpoint's folder", name),
+                  {.path = file.path(), .expected = fmt::format("entries under '{}' only", root)});
+    }
+    if (name.starts_with(root + "data/") || entry.size < kZipStart.size()) continue;
+    const ZipEntry head{.offset = entry.offset, .size = kZipStart.size()};
+    if (read_entry(file, head) != kZipStart) continue;
+    throw Error(
+        ErrorCode::zip_structure,
+        fmt::format("torch: entry '{}' is an archive in the archive", name),
+        {.path = file.path(), .expected = "a pickle and storages, as torch.save writes them"});
+  }
+}
+
 void check_byte_order(const InputFile& file,
                       const std::map<std::string, ZipEntry>& entries,
                       const std::string& root) {
@@ -241,6 +263,7 @@ PicklePtr read_torch_checkpoint(const std::string& path) {
   check_not_legacy(*file);
   const auto entries = read_zip_directory(*file);
   const std::string root = find_root(*file, entries);
+  check_contents(*file, entries, root);
   check_byte_order(*file, entries, root);
 
   const ZipEntry& pickle_entry = entries.at(root + std::string(kPickleName));

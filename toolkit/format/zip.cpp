@@ -180,6 +180,27 @@ struct CentralEntry {
   Extents extents;
 };
 
+/// Nothing is ever unpacked here, but an archive with such names was made to harm whoever unpacks it.
+void check_entry_name(const InputFile& file, std::string_view name) {
+  if (name.size() > kMaxZipName) {
+    fail_entry(file, name.substr(0, 64), "its name is too long",
+               {.expected = fmt::format("at most {} bytes", kMaxZipName),
+                .found = fmt::format("{} bytes", name.size())});
+  }
+  const bool drive = name.size() > 2 && name[1] == ':' && (name[2] == '/' || name[2] == '\\');
+  bool leaves = name.starts_with('/') || name.starts_with('\\') || drive;
+  for (std::size_t at = 0; at <= name.size();) {
+    const std::size_t end = std::min(name.find_first_of("/\\", at), name.size());
+    leaves = leaves || name.substr(at, end - at) == "..";
+    at = end + 1;
+  }
+  if (leaves) fail_entry(file, name, "its name leads out of the archive's folder");
+  const auto is_control = [](unsigned char c) { return c < 0x20 || c == 0x7F; };
+  if (name.empty() || std::any_of(name.begin(), name.end(), is_control)) {
+    fail_entry(file, name, "its name is empty or has control characters");
+  }
+}
+
 /// Reads the entry at the front of `rest` and removes it.
 CentralEntry take_central_entry(const InputFile& file, std::string_view& rest) {
   if (rest.size() < kCentralSize || field<std::uint32_t>(rest, 0) != kCentralSignature) {
@@ -199,6 +220,7 @@ CentralEntry take_central_entry(const InputFile& file, std::string_view& rest) {
                    .offset = field<std::uint32_t>(rest, 42)};
   const auto method = field<std::uint16_t>(rest, 10);
   const std::string_view extra = rest.substr(kCentralSize + name_size, extra_size);
+  check_entry_name(file, entry.name);
   if (!complete_from_extra(extra, entry.extents)) {
     fail_entry(file, entry.name, "the zip64 field is damaged");
   }

@@ -20,11 +20,12 @@ struct ZipEntry {
 /// Limits of the reader; torch writes one entry a storage.
 inline constexpr std::uint64_t kMaxZipEntries = 1'000'000;
 inline constexpr std::uint64_t kMaxZipDirectory = std::uint64_t{1}
-                                                  << 28;  ///< bytes of the central directory
+                                                  << 27;  ///< bytes of the central directory
+inline constexpr std::size_t kMaxZipName = 4096;          ///< bytes of an entry's name
 
 /// Reads and checks central directory and local headers, zip64 included: every entry is stored, not
-/// encrypted, lies in the file and overlaps no other; names are unique; local and central sizes
-/// agree.
+/// encrypted, lies in the file and overlaps no other; names are unique and relative, without ".."
+/// and control characters; local and central sizes agree.
 /// Errors: zip_structure, naming the entry.
 std::map<std::string, ZipEntry> read_zip_directory(const InputFile& file);
 

@@ -21,8 +21,13 @@ void write_png(const std::string& path,
                const Picture& picture,
                const std::map<std::string, std::string>& text = {});
 
+/// Largest picture that is read, in pixels: 400 MB in memory. A file of a few kB can announce any size.
+inline constexpr std::int64_t kMaxPixels = std::int64_t{1} << 27;
+/// Largest file that is read, in bytes.
+inline constexpr std::uint64_t kMaxPictureFile = std::uint64_t{1} << 30;
+
 /// Reads a PNG of any colour type and depth as 8-bit RGB; alpha is dropped, as Pillow's convert("RGB") drops it.
-/// Errors: file_not_found, file_unreadable, bad_picture.
+/// Errors: file_not_found, file_unreadable, bad_picture (also for more than kMaxPixels).
 Picture read_png(const std::string& path);
 
 }  // namespace ditq

@@ -64,6 +64,8 @@ struct Reader {
         info(png_create_info_struct(png)) {
     png_set_read_fn(png, &stream, take_bytes);
     png_set_user_limits(png, kMaxSide, kMaxSide);
+    // Texts and colour profiles change no pixel here, and compressed ones can unfold to anything.
+    png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
   }
   ~Reader() { png_destroy_read_struct(&png, &info, nullptr); }
   Reader(const Reader&) = delete;
@@ -110,6 +112,9 @@ bool decode(Reader& reader, Picture& picture, std::vector<png_bytep>& rows) {
   png_set_strip_alpha(reader.png);
   png_set_interlace_handling(reader.png);
   png_read_update_info(reader.png, reader.info);
+  const auto pixels = std::int64_t{png_get_image_width(reader.png, reader.info)} *
+                      png_get_image_height(reader.png, reader.info);
+  if (pixels > kMaxPixels) png_error(reader.png, "the picture has too many pixels");
   picture.width = png_get_image_width(reader.png, reader.info);
   picture.height = png_get_image_height(reader.png, reader.info);
   if (png_get_rowbytes(reader.png, reader.info) != static_cast<std::size_t>(picture.width) * 3) {
@@ -156,6 +161,12 @@ void write_png(const std::string& path,
 Picture read_png(const std::string& path) {
   Stream stream;
   const auto file = InputFile::open(path);
+  if (file->size() > kMaxPictureFile) {
+    throw Error(ErrorCode::bad_picture, "the file is too large for a picture",
+                {.path = path,
+                 .expected = fmt::format("at most {} bytes", kMaxPictureFile),
+                 .found = fmt::format("{} bytes", file->size())});
+  }
   stream.bytes.resize(static_cast<std::size_t>(file->size()));
   file->read(0, stream.bytes);
   Reader reader(stream);

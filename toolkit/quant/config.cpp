@@ -54,6 +54,12 @@ std::vector<std::string> string_list(const Json& object, const char* key, const 
     throw Error(ErrorCode::json_type, fmt::format("quantization_config: key '{}'", key),
                 {.path = path, .expected = "a list of module names", .found = found->type_name()});
   }
+  if (found->size() > kMaxIgnoreEntries) {
+    throw Error(ErrorCode::bad_config, fmt::format("quantization_config: '{}' is too long", key),
+                {.path = path,
+                 .expected = fmt::format("at most {} entries", kMaxIgnoreEntries),
+                 .found = fmt::format("{}", found->size())});
+  }
   std::vector<std::string> out;
   for (const auto& entry : *found) {
     if (!entry.is_string()) {

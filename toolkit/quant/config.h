@@ -39,6 +39,9 @@ struct Nvfp4Declaration {
   bool svdquant = false;  ///< declared as NVFP4_SVD
 };
 
+/// Most entries of an ignore list: each is held against every module. Real lists have at most some hundred.
+inline constexpr std::size_t kMaxIgnoreEntries = 20'000;
+
 /// A quantization_config, normalised.
 struct QuantConfig {
   Scheme scheme = Scheme::none;
@@ -54,8 +57,9 @@ struct QuantConfig {
 /// Reads a quantization_config object (flat, or with a nested `quantization`). `path` names the document in errors.
 /// NVFP4 (also as NVFP4_SVD, ModelOpt's SVDQuant) and FP8 are loaded, in any case of letters.
 /// Errors: json_type; unsupported for ModelOpt's other algorithms (MXFP8, NVFP4_AWQ, W4A16_NVFP4, …) and for a block
-/// size other than 16; bad_config for block sizes that contradict each other; wrong_quant_method for any other method or
-/// algorithm, and for a method that contradicts its algorithm (SGLang bridge 4.2, the newer, exact rules).
+/// size other than 16; bad_config for block sizes that contradict each other and for more than kMaxIgnoreEntries;
+/// wrong_quant_method for any other method or algorithm, and for a method that contradicts its algorithm (SGLang bridge
+/// 4.2, the newer, exact rules).
 QuantConfig parse_quant_config(const Json& config, const std::string& path);
 
 }  // namespace ditq

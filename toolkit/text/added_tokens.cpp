@@ -6,22 +6,38 @@
 #include "text/unicode.h"
 
 namespace ditq {
+
 AddedTokenMatcher::AddedTokenMatcher(std::vector<AddedToken> tokens, StripRule rule)
     : rule_(rule), tokens_(std::move(tokens)) {
   std::erase_if(tokens_, [](const AddedToken& token) { return token.content.empty(); });
-  std::stable_sort(tokens_.begin(), tokens_.end(), [](const AddedToken& a, const AddedToken& b) {
-    return a.content.size() > b.content.size();
-  });
-  for (std::size_t i = 0; i < tokens_.size(); ++i) {
-    by_first_[static_cast<unsigned char>(tokens_[i].content[0])].push_back(i);
-  }
+  // Of equal ones the first listed counts.
+  std::stable_sort(tokens_.begin(), tokens_.end(),
+                   [](const AddedToken& a, const AddedToken& b) { return a.content < b.content; });
+  const auto end =
+      std::unique(tokens_.begin(), tokens_.end(),
+                  [](const AddedToken& a, const AddedToken& b) { return a.content == b.content; });
+  tokens_.erase(end, tokens_.end());
 }
 
+/// Narrows the sorted tokens byte by byte to those that share a prefix with the text: what a position costs grows with the
+/// longest token, not with their number.
 const AddedToken* AddedTokenMatcher::longest_at(std::string_view text) const {
-  for (const std::size_t i : by_first_[static_cast<unsigned char>(text[0])]) {
-    if (text.starts_with(tokens_[i].content)) return &tokens_[i];
+  const AddedToken* longest = nullptr;
+  auto first = tokens_.begin();
+  auto last = tokens_.end();
+  for (std::size_t size = 0; first != last && size < text.size(); ++size) {
+    // All of [first, last) are longer than `size` and begin with the text's first bytes.
+    const auto byte = static_cast<unsigned char>(text[size]);
+    const auto byte_of = [size](const AddedToken& token) {
+      return static_cast<unsigned char>(token.content[size]);
+    };
+    first =
+        std::partition_point(first, last, [&](const AddedToken& t) { return byte_of(t) < byte; });
+    last =
+        std::partition_point(first, last, [&](const AddedToken& t) { return byte_of(t) == byte; });
+    if (first != last && first->content.size() == size + 1) longest = &*first++;
   }
-  return nullptr;
+  return longest;
 }
 
 bool AddedTokenMatcher::is_stripped(char32_t c) const {

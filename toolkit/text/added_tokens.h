@@ -1,7 +1,6 @@
 #pragma once
 // Tokens that are found in the text itself, before the model sees it: special tokens and sentinels.
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -48,8 +47,7 @@ class AddedTokenMatcher {
   std::size_t skip_right(std::string_view text, std::size_t at) const;
 
   StripRule rule_;
-  std::vector<AddedToken> tokens_;                        ///< longest first
-  std::array<std::vector<std::size_t>, 256> by_first_{};  ///< positions in tokens_ by first byte
+  std::vector<AddedToken> tokens_;  ///< in byte order, each content once
 };
 
 }  // namespace ditq

@@ -77,6 +77,11 @@ std::optional<std::string> decode_base64(std::string_view text) {
   return out;
 }
 
+/// Bytes of an entry and of a replacement. The longest of Unicode's are 24 and 33; a map made to harm could lead in a
+/// circle, or turn each character into megabytes.
+constexpr std::size_t kLongestKey = 256;
+constexpr std::size_t kLongestReplacement = 256;
+
 /// Clusters of this many bytes or more are not looked up whole.
 constexpr std::size_t kLongCluster = 6;
 
@@ -102,13 +107,23 @@ void Charsmap::check(const std::string& path) const {
       !replacements_.ends_with('\0')) {
     bad_tokenizer("the character map's replacements are not NUL-ended UTF-8", path);
   }
+  for (std::size_t at = 0; at < replacements_.size();) {
+    const std::size_t end = replacements_.find('\0', at);
+    if (end - at > kLongestReplacement) {
+      bad_tokenizer("a replacement of the character map is too long", path,
+                    {.expected = fmt::format("at most {} bytes", kLongestReplacement),
+                     .found = fmt::format("{} bytes", end - at)});
+    }
+    at = end + 1;
+  }
   const auto starts_replacement = [&](std::uint32_t at) {
     return at < replacements_.size() &&
            (static_cast<unsigned char>(replacements_[at]) & 0xC0) != 0x80;
   };
   for (std::size_t i = 0; i < units_.size(); ++i) {
     const std::uint32_t unit = units_[i];
-    if (is_leaf(unit)) continue;
+    // Lookups leave every unit but the first by its label, which no leaf has.
+    if (is_leaf(unit) && i != 0) continue;
     const std::size_t children = i ^ offset(unit);
     const bool inside = (children | 0xFF) < units_.size();
     if (inside && (!has_leaf(unit) || starts_replacement(value(units_[children])))) continue;
@@ -124,6 +139,7 @@ Charsmap Charsmap::from_base64(std::string_view text, const std::string& path) {
 
 template <typename Found>
 void Charsmap::for_each_prefix(std::string_view key, Found found) const {
+  key = key.substr(0, kLongestKey);
   std::size_t at = offset(units_[0]);
   for (std::size_t i = 0; i < key.size(); ++i) {
     const std::uint32_t byte = static_cast<unsigned char>(key[i]);

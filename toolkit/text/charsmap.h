@@ -15,7 +15,8 @@ namespace ditq {
 /// replacements, each ended by a NUL.
 class Charsmap {
  public:
-  /// Checks every unit once, so that no lookup can leave the array or the replacements.
+  /// Checks every unit once, so that no lookup can leave the array or the replacements; replacements have at most 256
+  /// bytes, and entries are looked up to 256.
   /// Errors: bad_tokenizer, naming `path`.
   Charsmap(std::string_view blob, const std::string& path);
 

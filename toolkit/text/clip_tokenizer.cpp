@@ -206,10 +206,10 @@ void require_like(const Json& found,
                   const Json& expected,
                   const std::string& what,
                   const std::string& path) {
-  Json reduced = found;
+  Json reduced = found.is_object() ? Json::object() : found;
   if (found.is_object()) {
     for (const auto& [key, value] : found.items()) {
-      if (!expected.contains(key)) reduced.erase(key);
+      if (expected.contains(key)) reduced[key] = value;
     }
   }
   // Unordered comparison: the order of members carries nothing.

@@ -17,8 +17,6 @@ namespace {
 /// U+2581, SentencePiece's visible space.
 constexpr std::string_view kSpace = "\xE2\x96\x81";
 
-constexpr std::uint64_t kLargestModel = std::uint64_t{64} << 20;
-
 /// Protobuf's wire types.
 enum class Wire : std::uint64_t { varint = 0, fixed64 = 1, bytes = 2, fixed32 = 5 };
 
@@ -92,10 +90,10 @@ enum class PieceType : std::uint64_t { normal = 1, unknown, control, user_define
 /// Reads one file. Field numbers are those of sentencepiece_model.proto.
 class ModelReader {
  public:
-  explicit ModelReader(const std::string& path) : path_(path) {}
+  explicit ModelReader(const std::string& path) : path_(path), limits_(path) {}
 
   SentencePieceModel read() {
-    const std::string bytes = read_text(path_, kLargestModel);
+    const std::string bytes = read_text(path_, kMaxTokenizerFile);
     MessageReader message(bytes, path_);
     while (const auto field = message.next()) {
       if (field->number == 1) read_piece(field->bytes);
@@ -121,6 +119,7 @@ class ModelReader {
       }
       if (field->number == 3) type = PieceType{field->value};
     }
+    limits_.add(piece.text);
     const std::size_t id = model_.pieces.size();
     const bool text_is_good =
         !piece.text.empty() && unicode::find_invalid_utf8(piece.text) == std::string::npos;
@@ -168,6 +167,7 @@ class ModelReader {
   }
 
   const std::string& path_;
+  VocabularyLimits limits_;
   SentencePieceModel model_;
   int unknown_ = 0;
 };

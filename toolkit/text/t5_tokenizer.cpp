@@ -351,8 +351,12 @@ std::unique_ptr<const Tokenizer> load_json(const std::string& path, const Tokeni
   if (!around.prefix.empty() || around.suffix != std::vector{facts.eos_id}) {
     bad_tokenizer("the post-processor does not put the end token behind a text", path);
   }
+  Normalizer normalizer = read_normalizer(file);
+  for (const AddedToken& token : file.added_tokens) {
+    if (token.normalized) check_added_token(normalizer(token.content), path);
+  }
   return std::make_unique<const T5Tokenizer>(std::move(facts), std::move(model),
-                                             std::move(file.added_tokens), read_normalizer(file),
+                                             std::move(file.added_tokens), std::move(normalizer),
                                              read_pre_tokenizer(file));
 }
 

@@ -39,6 +39,11 @@ bool has_file(const std::string& dir, const char* file) {
 
 Encoding Tokenizer::encode(std::string_view utf8, std::int64_t max_length, bool pad) const {
   check_limits(facts_, max_length, pad);
+  if (utf8.size() > kMaxPromptBytes) {
+    throw Error(ErrorCode::bad_text, "the text is too long for a prompt",
+                {.expected = fmt::format("at most {} bytes", kMaxPromptBytes),
+                 .found = fmt::format("{} bytes", utf8.size())});
+  }
   unicode::require_utf8(utf8);
 
   std::vector<std::int64_t> whole = facts_.prefix;

@@ -11,6 +11,9 @@
 
 namespace ditq {
 
+/// Longest text that is encoded, in bytes. No text encoder reads more than a few thousand tokens.
+inline constexpr std::size_t kMaxPromptBytes = std::size_t{1} << 21;
+
 /// One prompt as the text encoder gets it.
 struct Encoding {
   std::vector<std::int64_t> ids;
@@ -45,7 +48,7 @@ class Tokenizer {
 
   /// Prefix, text, eos; cut to `max_length` ids by dropping the end of the text (0: no limit), then
   /// filled with pad_id up to max_length when `pad`.
-  /// Errors: bad_text for text that is not UTF-8; usage for a max_length that the special tokens do
+  /// Errors: bad_text for text that is not UTF-8 or longer than kMaxPromptBytes; usage for a max_length that the special tokens do
   /// not fit in, and for `pad` without max_length.
   Encoding encode(std::string_view utf8, std::int64_t max_length, bool pad) const;
 

@@ -41,11 +41,15 @@ void bad_tokenizer(std::string sentence, const std::string& path, ErrorFacts fac
 }
 
 AddedToken parse_added_token(const Json& value, const std::string& path) {
-  if (value.is_string()) return {.content = value.get<std::string>()};
+  if (value.is_string()) {
+    check_added_token(value.get_ref<const std::string&>(), path);
+    return {.content = value.get<std::string>()};
+  }
   if (!value.is_object() || !value.contains("content") || !value["content"].is_string()) {
     bad_tokenizer("a token must be a string or an object with 'content'", path,
                   {.found = dump_json(value)});
   }
+  check_added_token(value["content"].get_ref<const std::string&>(), path);
   if (read_flag(value, "single_word", false, path)) {
     bad_tokenizer("an added token with single_word, which ditq does not know", path,
                   {.found = dump_json(value)});
@@ -54,6 +58,31 @@ AddedToken parse_added_token(const Json& value, const std::string& path) {
           .normalized = read_flag(value, "normalized", false, path),
           .lstrip = read_flag(value, "lstrip", false, path),
           .rstrip = read_flag(value, "rstrip", false, path)};
+}
+
+void VocabularyLimits::add(std::string_view token) {
+  bytes_ += token.size();
+  if (++tokens_ > kMaxVocabulary || token.size() > kMaxTokenBytes || bytes_ > kMaxVocabularyBytes) {
+    bad_tokenizer(
+        "the vocabulary is too large", path_,
+        {.expected = fmt::format("at most {} tokens of at most {} bytes, {} bytes together",
+                                 kMaxVocabulary, kMaxTokenBytes, kMaxVocabularyBytes),
+         .found = fmt::format("token {} of {} bytes", tokens_ - 1, token.size())});
+  }
+}
+
+void check_added_count(std::size_t count, const std::string& path) {
+  if (count <= kMaxAddedTokens) return;
+  bad_tokenizer(
+      "too many added tokens", path,
+      {.expected = fmt::format("at most {}", kMaxAddedTokens), .found = fmt::format("{}", count)});
+}
+
+void check_added_token(std::string_view content, const std::string& path) {
+  if (content.size() <= kMaxAddedTokenBytes) return;
+  bad_tokenizer("an added token is too long", path,
+                {.expected = fmt::format("at most {} bytes", kMaxAddedTokenBytes),
+                 .found = fmt::format("{} bytes", content.size())});
 }
 
 std::string type_of(const Json& object) {
@@ -75,6 +104,7 @@ std::int64_t parse_id(const std::string& text, const std::string& path) {
 
 void read_decoder(const Json& decoder, const std::string& path, std::vector<AddedToken>& out) {
   if (!decoder.is_object()) bad_tokenizer("'added_tokens_decoder' must be an object", path);
+  check_added_count(decoder.size(), path);
   for (const auto& [id, value] : decoder.items()) {
     AddedToken token = parse_added_token(value, path);
     token.id = parse_id(id, path);
@@ -90,7 +120,9 @@ void read_added_tokens(const Json& document, const std::string& path, TokenizerC
            std::find(config.additional.begin(), config.additional.end(), content) !=
                config.additional.end();
   };
+  check_added_count(document.size(), path);
   for (const auto& [content, id] : document.items()) {
+    check_added_token(content, path);
     if (!id.is_number_unsigned()) {
       bad_tokenizer("a token id that is no number", path, {.found = dump_json(id)});
     }
@@ -108,6 +140,7 @@ void read_names(const Json& document, const std::string& path, TokenizerConfig& 
   const auto additional = document.find("additional_special_tokens");
   if (additional == document.end() || additional->is_null()) return;
   if (!additional->is_array()) bad_tokenizer("'additional_special_tokens' must be a list", path);
+  check_added_count(additional->size(), path);
   config.additional.clear();
   for (const Json& token : *additional) {
     config.additional.push_back(parse_added_token(token, path).content);
@@ -131,7 +164,7 @@ void read_t5_settings(const Json& document, const std::string& path, TokenizerCo
   config.add_prefix_space = read_flag(document, "add_prefix_space", true, path);
   const auto extra_ids = document.find("extra_ids");
   if (extra_ids == document.end() || extra_ids->is_null()) return;
-  constexpr std::int64_t kMostExtraIds = 1'000'000;
+  constexpr auto kMostExtraIds = static_cast<std::int64_t>(kMaxAddedTokens);
   if (!extra_ids->is_number_integer() || extra_ids->get<std::int64_t>() < 0 ||
       extra_ids->get<std::int64_t>() > kMostExtraIds) {
     bad_tokenizer("'extra_ids' must be a small number", path, {.found = dump_json(*extra_ids)});

@@ -15,13 +15,13 @@ namespace {
 
 namespace ondemand = simdjson::ondemand;
 
-/// Larger than any tokenizer: the largest known, of 256,000 tokens, takes 34 MB.
-constexpr std::uint64_t kLargestFile = std::uint64_t{256} << 20;
+/// Members of tokenizer.json, and of its model, and items of a post-processor: real files have a dozen.
+constexpr std::size_t kMaxMembers = 1000;
 
 /// A file's text with the bytes behind it that simdjson may touch. Errors: bad_tokenizer where it
 /// is not UTF-8.
 simdjson::padded_string read_padded(const std::string& path) {
-  const std::string text = read_text(path, kLargestFile);
+  const std::string text = read_text(path, kMaxTokenizerFile);
   const std::size_t bad = unicode::find_invalid_utf8(text);
   if (bad != std::string::npos) {
     bad_tokenizer(fmt::format("not UTF-8 at byte {}", bad), path);
@@ -61,8 +61,10 @@ Json read_value(ondemand::value value, const std::string& path) {
 /// {"token": id, …} in any order, as a list by id.
 std::vector<std::string> read_vocab(ondemand::object vocab, const std::string& path) {
   std::vector<std::pair<std::string, std::int64_t>> entries;
+  VocabularyLimits limits(path);
   for (auto field : vocab) {
     const std::string_view token = field.unescaped_key();
+    limits.add(token);
     entries.emplace_back(std::string(token), std::int64_t{field.value()});
   }
   std::vector<std::string> tokens(entries.size());
@@ -86,7 +88,9 @@ std::vector<std::string> read_vocab(ondemand::object vocab, const std::string& p
 
 /// ["a b", …] of older files or [["a", "b"], …].
 void read_merges(ondemand::array merges, BpeTables& tables) {
+  VocabularyLimits limits(tables.merges_path);
   for (auto merge : merges) {
+    limits.add("");
     if (merge.type() == ondemand::json_type::array) {
       std::vector<std::string> parts;
       for (auto part : merge.get_array()) parts.emplace_back(part.get_string().value());
@@ -109,12 +113,16 @@ void read_merges(ondemand::array merges, BpeTables& tables) {
 
 /// [["piece", score], …].
 void read_pieces(ondemand::array vocab, TokenizerJson& out) {
+  VocabularyLimits limits(out.path);
   for (auto entry : vocab) {
     auto members = entry.get_array();
     UnigramPiece piece;
     std::size_t count = 0;
     for (auto member : members) {
-      if (count == 0) piece.text = member.get_string().value();
+      if (count == 0) {
+        piece.text = member.get_string().value();
+        limits.add(piece.text);
+      }
       if (count == 1) {
         const std::string_view text = trimmed(member.raw_json_token());
         const auto score = parse_lossy_float(text);
@@ -134,6 +142,12 @@ void read_pieces(ondemand::array vocab, TokenizerJson& out) {
   }
 }
 
+void check_members(const Json& object, const std::string& path) {
+  if (object.size() < kMaxMembers) return;
+  bad_tokenizer("an object has too many members", path,
+                {.expected = fmt::format("at most {}", kMaxMembers)});
+}
+
 void read_model(ondemand::object model, TokenizerJson& out) {
   for (auto field : model) {
     const std::string key(field.unescaped_key().value());
@@ -146,6 +160,7 @@ void read_model(ondemand::object model, TokenizerJson& out) {
     } else if (key == "merges") {
       read_merges(value.get_array(), out.bpe);
     } else {
+      check_members(out.model, out.path);
       out.model[key] = read_value(value, out.path);
     }
   }
@@ -175,6 +190,7 @@ std::vector<AddedToken> read_added_tokens(const TokenizerJson& file) {
   const auto list = file.document.find("added_tokens");
   if (list == file.document.end() || list->is_null()) return out;
   if (!list->is_array()) bad_tokenizer("'added_tokens' must be a list", file.path);
+  check_added_count(list->size(), file.path);
   for (const Json& value : *list) {
     AddedToken token = parse_added_token(value, file.path);
     const auto id = value.is_object() ? value.find("id") : value.end();
@@ -203,8 +219,9 @@ std::pair<std::string, std::string> split_merge(std::string_view line,
 /// The lines behind "#version: …". The slow class skips the first line whatever it is, the fast one
 /// only a version.
 void read_merges_file(const std::string& path, BpeTables& tables) {
-  const std::string text = read_text(path, kLargestFile);
+  const std::string text = read_text(path, kMaxTokenizerFile);
   std::size_t number = 0;
+  VocabularyLimits limits(path);
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t end = std::min(text.find('\n', at), text.size());
     const std::string_view line = trimmed(std::string_view(text).substr(at, end - at));
@@ -215,6 +232,7 @@ void read_merges_file(const std::string& path, BpeTables& tables) {
                     {.expected = "'#version: 0.2'", .found = "'" + std::string(line) + "'"});
     }
     if (line.empty() && at >= text.size()) break;
+    limits.add(line);
     tables.merges.push_back(split_merge(line, number, path));
   }
 }
@@ -228,7 +246,9 @@ class TemplateReader {
   Template read() const {
     Template out;
     bool behind = false;
-    for (const Json& item : member(processor_, "single")) {
+    const Json& items = member(processor_, "single");
+    if (items.size() > kMaxMembers) fail();
+    for (const Json& item : items) {
       if (item.is_object() && item.contains("Sequence")) {
         if (behind) fail();
         behind = true;
@@ -297,6 +317,7 @@ TokenizerJson read_tokenizer_json(const std::string& path) {
       if (key == "model") {
         read_model(field.value().get_object(), out);
       } else {
+        check_members(out.document, path);
         out.document[key] = read_value(field.value(), path);
       }
     }

@@ -16,6 +16,33 @@
 
 namespace ditq {
 
+/// Limits of the readers. The largest known vocabulary has 262,144 tokens in a file of 34 MB.
+inline constexpr std::uint64_t kMaxTokenizerFile = std::uint64_t{64} << 20;  ///< bytes
+inline constexpr std::size_t kMaxVocabulary = std::size_t{1} << 20;          ///< tokens, and merges
+inline constexpr std::size_t kMaxTokenBytes = 1024;                          ///< of one token
+inline constexpr std::size_t kMaxVocabularyBytes = std::size_t{1} << 24;     ///< of all tokens
+inline constexpr std::size_t kMaxAddedTokens = 10'000;   ///< each is looked for in every text
+inline constexpr std::size_t kMaxAddedTokenBytes = 128;  ///< of one; real ones have at most 40
+
+/// Stops at a vocabulary beyond the limits. Errors: bad_tokenizer.
+class VocabularyLimits {
+ public:
+  explicit VocabularyLimits(std::string path) : path_(std::move(path)) {}
+  /// Counts one token more.
+  void add(std::string_view token);
+
+ private:
+  std::string path_;
+  std::size_t tokens_ = 0;
+  std::size_t bytes_ = 0;
+};
+
+/// Errors: bad_tokenizer for more than kMaxAddedTokens.
+void check_added_count(std::size_t count, const std::string& path);
+
+/// Errors: bad_tokenizer for more than kMaxAddedTokenBytes.
+void check_added_token(std::string_view content, const std::string& path);
+
 /// Raises Error(bad_tokenizer) for a file of a tokenizer folder; without advice in `facts` it says
 /// where to get a good one.
 [[noreturn]] void bad_tokenizer(std::string sentence,

@@ -108,6 +108,11 @@ std::vector<Unigram::Step> Unigram::best_steps(std::string_view utf8) const {
 }
 
 void Unigram::encode(std::string_view utf8, std::vector<std::int64_t>& out) const {
+  if (utf8.size() > kMaxNormalizedBytes) {
+    throw Error(ErrorCode::bad_text, "the normalized text is too long",
+                {.expected = fmt::format("at most {} bytes", kMaxNormalizedBytes),
+                 .found = fmt::format("{} bytes", utf8.size())});
+  }
   const std::vector<Step> steps = best_steps(utf8);
   const auto first = static_cast<std::ptrdiff_t>(out.size());
   for (std::size_t end = utf8.size(); end > 0;) {

@@ -18,6 +18,9 @@ enum class ScorePrecision {
   f32,  ///< sentencepiece 0.2.3; unigram_model.cc (EncodeOptimized)
 };
 
+/// Longest stretch that is segmented, in bytes: a normalizer can make a text longer, and each byte takes 24.
+inline constexpr std::size_t kMaxNormalizedBytes = std::size_t{1} << 24;
+
 /// A Unigram model: Viterbi forwards, the first of equal paths wins, adjacent unknown characters
 /// are one unknown token.
 class Unigram {
@@ -29,7 +32,7 @@ class Unigram {
           const std::string& path);
 
   /// Appends the ids of a stretch of well-formed UTF-8. Linear in its length times the longest
-  /// piece that fits.
+  /// piece that fits. Errors: bad_text for more than kMaxNormalizedBytes.
   void encode(std::string_view utf8, std::vector<std::int64_t>& out) const;
 
   /// The id of a piece, or nothing.

@@ -1,0 +1,102 @@
+"""Writes seeds for the fuzz targets, made from tracked files with the standard library alone.
+
+Usage: python3 make_corpus.py FOLDER. One folder a target; small files, because short inputs run fast.
+"""
+import itertools
+import json
+import pathlib
+import sys
+import zipfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+HOSTILE = ROOT / "tests/hostile"
+DATA = ROOT / "tests/data"
+LARGEST = 6000  # bytes of a seed
+CUT = b"----\n"
+OUT = pathlib.Path(sys.argv[1])
+
+sys.path.append(str(ROOT / "tests/support"))
+from small_files import TINY, charsmap, compact, pictures, sentencepieces, small_bpe, small_unigram  # noqa: E402
+
+
+def put(target, contents):
+    folder = OUT / target
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, content in enumerate(contents):
+        content = content.encode() if isinstance(content, str) else content
+        if len(content) <= LARGEST:
+            (folder / f"seed-{number}").write_bytes(content)
+
+
+def files(*patterns):
+    found = itertools.chain.from_iterable(ROOT.glob(pattern) for pattern in patterns)
+    return [path.read_bytes() for path in sorted(found)]
+
+
+def pickles():
+    for path in sorted(HOSTILE.glob("*.pt")) + sorted((DATA / "format").glob("*.pt")):
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                for entry in archive.infolist():
+                    if entry.filename.endswith("data.pkl") and entry.compress_type == 0 and not entry.flag_bits & 1:
+                        try:
+                            yield archive.read(entry)
+                        except (zipfile.BadZipFile, EOFError, OSError, RuntimeError):
+                            continue
+
+
+def indexes():
+    yield compact({"metadata": {"total_size": 8}, "weight_map": {"a.weight": "model-00001-of-00002.safetensors",
+                                                                 "b": "model-00002-of-00002.safetensors"}})
+    yield '{"weight_map":{"a":"../x.safetensors"}}'
+    yield '{"weight_map":{"a":"x","a":"y"}}'
+
+
+def configs():
+    yield from files("models/*/transformer/config.json", "models/*/config.json", "models/*/model_index.json",
+                     "tests/data/family/*.json", "models/tiny-flux/*/config.json", "tests/data/convert/*/*/config.json")
+    yield '{"a":[NaN,-Infinity,Infinity,1e400,-0.0,1E-5,123456789012345678901234567890],"\\ud83d\\ude00":null}'
+    for method in ({"quant_method": "modelopt", "quant_algo": "FP8", "ignore": ["proj_out*", "a.(b|c)", "x_embedder"]},
+                   {"quantization": {"quant_algo": "NVFP4", "exclude_modules": ["*norm*"]}, "producer": {"name": "m"}},
+                   {"quant_method": "fp8", "activation_scheme": "dynamic"}):
+        yield compact(method)
+        yield compact({"_class_name": "FluxTransformer2DModel", "quantization_config": method})
+
+
+def patterns():
+    for pattern in (r"^transformer\.(\d+)\.(attn|ff)\b", r"(a+)+$", r"(?:a|aa)*b", r"(?<!x)y{2,5}?[^\W\d_]", r"\Z", r".*?(?=q$)",
+                    r"(?P<n>a)(?P=n)\1", r"[\w.-]*proj_(in|out)", r"(?i)ATTN|\bff\b", r"x*", r"((a{0,9}){0,9}){0,9}"):
+        for text in ("transformer_blocks.0.attn.to_q", "a" * 40 + "!", "\u00e9\u00e9"):
+            yield pattern.encode() + CUT + text.encode()
+
+
+def main():
+    put("safetensors", files("tests/hostile/*.safetensors", "tests/data/format/*.safetensors"))
+    put("checkpoint_index", list(indexes()) + files("tests/hostile/*.index.json"))
+    put("torch_file", files("tests/hostile/*.pt", "tests/data/format/*.pt"))
+    put("pickle", pickles())
+    put("json", list(configs()) + files("tests/hostile/*.config.json"))
+    put("regex", patterns())
+    config = (TINY / "tokenizer/tokenizer_config.json").read_bytes()
+    t5_config = (TINY / "tokenizer_2/tokenizer_config.json").read_bytes()
+    bpe, vocab, merges = small_bpe()
+    put("tokenizer_json", [compact(bpe).encode() + CUT + config] +
+        [compact(document).encode() + CUT + t5_config for document in small_unigram()])
+    tables = compact(vocab).encode() + CUT + ("#version: 0.2\n" + "\n".join(merges) + "\n").encode()
+    names = (TINY / "tokenizer/special_tokens_map.json").read_bytes()
+    added = compact({"<|extra|>": len(vocab)}).encode()
+    put("tokenizer_files", [tables, tables + CUT + config, tables + CUT + b'{"tokenizer_class":"CLIPTokenizer"}' + CUT + names,
+                            tables + CUT + b"{}" + CUT + names + CUT + added])
+    put("spiece", sentencepieces())
+    put("charsmap", [charsmap(), charsmap(b"\xc3\x84\0B\0")])
+    put("prompt", ["a photo of a cat", "<|startoftext|>caf\u00e9 <extra_id_0>\u4e2d\u6587  \t\u200d\U0001f600 n't they're",
+                   b"\xff\xfe bad", "\u03a3\u03c3\u03c2 \u0130 e\u0301\u0323 \u1100\u1161\u11a8 \u00a0\u3000"])
+    put("png", pictures())
+    put("prompts", ["a cat\na dog\r\n\n", '["a cat","two\\nlines"]', b"\xef\xbb\xbfx\n"])
+    put("config_file", ["width: 512\noverwrite: true\nkeep_bf16_pattern: [a, 'b*']\ncomponent_paths:\n  vae: /x\n",
+                        '{"width":512,"component-paths":{"vae":"/x"},"vae-path":"/y"}', "a: &b [1]\nc: *b\n? {x: y}\n: z\n",
+                        "transformer_path: x\nnull_key: ~\n--- !!str t\n"])
+    put("requirements", ["cosine>=0.99,psnr>=28", "last.rmse<1e-3, ssim > +.5", "mae<=-0"])
+
+
+main()
