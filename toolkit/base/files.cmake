@@ -1,1 +1,1 @@
-set(files dtype.cpp error.cpp file.cpp interrupt.cpp json.cpp log.cpp progress.cpp regex.cpp)
+set(files byte_size.cpp direct_io.cpp dtype.cpp error.cpp file.cpp interrupt.cpp json.cpp log.cpp output_file.cpp progress.cpp regex.cpp sha256.cpp)
