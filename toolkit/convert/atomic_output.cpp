@@ -43,8 +43,17 @@ bool exists(const std::string& path) {
   return ::lstat(path.c_str(), &status) == 0;
 }
 
+// Whether a path leads to something; raises where that cannot be known, as with links in a circle.
+bool is_there(const fs::path& path) {
+  std::error_code status;
+  const bool there = fs::exists(path, status);
+  if (status) raise_storage("cannot look at the folder", path.string(), status.value());
+  return there;
+}
+
 void sync_folder(const std::string& path) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const int descriptor =
+      uninterrupted([&] { return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); });
   if (descriptor < 0) raise_storage("cannot open the folder", path, errno);
   const int error = uninterrupted([&] { return ::fsync(descriptor); }) != 0 ? errno : 0;
   ::close(descriptor);
@@ -70,7 +79,9 @@ void sync_tree(const std::string& path) {
 class FolderLock {
  public:
   explicit FolderLock(const std::string& path)
-      : descriptor_(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) {
+      : descriptor_(uninterrupted([&] {
+          return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        })) {
     if (descriptor_ < 0) return;
     held_ = uninterrupted([&] { return ::flock(descriptor_, LOCK_EX | LOCK_NB); }) == 0;
     busy_ = !held_ && errno == EWOULDBLOCK;
@@ -176,7 +187,7 @@ void check_target(const std::string& target, bool overwrite) {
 
 void check_free_space(const std::string& target, std::uint64_t bytes) {
   fs::path place = fs::path(target).parent_path();
-  while (!place.empty() && place.has_relative_path() && !fs::exists(place))
+  while (!place.empty() && place.has_relative_path() && !is_there(place))
     place = place.parent_path();
   struct statvfs status {};
   if (::statvfs(place.c_str(), &status) != 0 || status.f_blocks == 0) return;
@@ -195,7 +206,7 @@ AtomicOutput::AtomicOutput(std::string target, bool overwrite, Replace replace)
       parent_(fs::path(target_).parent_path().string()),
       overwrite_(overwrite),
       replace_(replace) {
-  for (fs::path place = parent_; !fs::exists(place); place = place.parent_path()) {
+  for (fs::path place = parent_; !is_there(place); place = place.parent_path()) {
     made_parents_.insert(made_parents_.begin(), place.string());
   }
   try {

@@ -78,7 +78,7 @@ struct Task {
   std::size_t shard = 0;
   std::uint64_t offset = 0;  ///< bytes from the start of the file
   std::uint64_t size = 0;    ///< bytes
-  bool last = false;         ///< of its shard
+  std::size_t last = 0;      ///< number of its shard's last task
 };
 
 /// The blocks of all shards in order.
@@ -86,12 +86,13 @@ std::vector<Task> cut(const std::vector<LaidOutShard>& shards, std::uint64_t blo
   std::vector<Task> tasks;
   for (std::size_t shard = 0; shard < shards.size(); ++shard) {
     const std::uint64_t size = shards[shard].size();
+    const auto last = tasks.size() + static_cast<std::size_t>((size - 1) / block);
     for (std::uint64_t offset = 0; offset < size; offset += block) {
       tasks.push_back({.number = tasks.size(),
                        .shard = shard,
                        .offset = offset,
                        .size = std::min(block, size - offset),
-                       .last = offset + block >= size});
+                       .last = last});
     }
   }
   return tasks;
@@ -109,7 +110,8 @@ class Pipeline {
         fit_(fit(limits)),
         tasks_(cut(shards, fit_.block)),
         outputs_(shards.size()),
-        made_(tasks_.size(), nullptr) {
+        made_(tasks_.size(), nullptr),
+        limit_(tasks_.size()) {
     fit_.jobs = std::min<std::uint64_t>(fit_.jobs, tasks_.size());
     for (std::uint64_t i = 0; i < 2 * fit_.jobs; ++i)
       free_.push_back(&buffers_.emplace_back(fit_.block));
@@ -171,19 +173,19 @@ class Pipeline {
 
   void stop() {
     const std::lock_guard lock(mutex_);
-    stopped_ = true;
+    limit_ = 0;
     changed_.notify_all();
   }
 
-  /// Keeps the current exception, when it is the first task's that failed, and stops all. Tasks are taken in order and
-  /// finished once taken: no earlier one is left out.
+  /// Keeps the current exception, when it is the first task's that failed. Tasks are taken in order and finished once
+  /// taken: no earlier one is left out, and shards before this one are still finished.
   void fail(std::size_t number) {
     const std::lock_guard lock(mutex_);
     if (!error_ || number < failed_) {
       error_ = std::current_exception();
       failed_ = number;
     }
-    stopped_ = true;
+    limit_ = std::min(limit_, number);
     changed_.notify_all();
   }
 
@@ -208,8 +210,8 @@ class Pipeline {
   /// The next task and a buffer for it, when there is one; nullptr at the end.
   const Task* take(AlignedBuffer*& buffer) {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return stopped_ || next_ == tasks_.size() || !free_.empty(); });
-    if (stopped_ || next_ == tasks_.size()) return nullptr;
+    changed_.wait(lock, [this] { return next_ >= limit_ || !free_.empty(); });
+    if (next_ >= limit_) return nullptr;
     buffer = free_.back();
     free_.pop_back();
     return &tasks_[next_++];
@@ -242,17 +244,18 @@ class Pipeline {
         if (buffer == nullptr) return;
         digest.update(buffer->bytes().first(static_cast<std::size_t>(task.size)));
         give_back(task, buffer);
-        if (task.last) finish(task.shard, digest.finish());
+        if (task.number == task.last) finish(task.shard, digest.finish());
       }
     } catch (...) {
       fail(number);
     }
   }
 
+  /// A task's block; nullptr when its shard is not going to be finished.
   AlignedBuffer* wait_for(const Task& task) {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return stopped_ || made_[task.number] != nullptr; });
-    return stopped_ ? nullptr : made_[task.number];
+    changed_.wait(lock, [&] { return task.last >= limit_ || made_[task.number] != nullptr; });
+    return task.last >= limit_ ? nullptr : made_[task.number];
   }
 
   void give_back(const Task& task, AlignedBuffer* buffer) {
@@ -289,7 +292,7 @@ class Pipeline {
   std::size_t next_ = 0;              ///< task to be taken
   std::uint64_t hashed_ = 0;          ///< output bytes
   int running_ = 0;                   ///< threads
-  bool stopped_ = false;
+  std::size_t limit_;                 ///< tasks from this one on are not made
   std::exception_ptr error_;
   std::size_t failed_ = 0;  ///< task that error_ is of
 };

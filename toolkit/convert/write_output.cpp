@@ -70,6 +70,7 @@ class OutputWriter {
   }
 
   void write() {
+    check_interrupt();
     check_free_space(settings_.target, report_.written_bytes + size_of_the_rest());
     copy_side_files(plan_.side_files, output_.folder());
     write_shards(shards_, output_.folder(), settings_.limits,
@@ -134,7 +135,10 @@ std::string OutputReport::text() const {
   const double rate = seconds > 0 ? static_cast<double>(written_bytes) / seconds : 0;
   std::string out = fmt::format("{} in {:.1f} s, {}/s", human_bytes(written_bytes), seconds,
                                 human_bytes(static_cast<std::uint64_t>(rate)));
-  if (reused_shards > 0) out += fmt::format(", {} shards were there already", reused_shards);
+  if (reused_shards > 0) {
+    out += fmt::format(", {} shard{} there already", reused_shards,
+                       reused_shards == 1 ? " was" : "s were");
+  }
   return out;
 }
 
