@@ -4,6 +4,7 @@
 
 #include "commands.h"
 #include "flags.h"
+#include "pipeline_flags.h"
 #include "terminal.h"
 
 namespace ditq {
@@ -20,6 +21,7 @@ constexpr const char* kExample =
 ExitCode run_build_fp8(const Arguments& arguments) {
   BuildFp8Request request;
   std::string fallback_set = "documented";
+  PipelineFlags pipeline;
   Flags flags("build-fp8",
               "--modelopt-hf-dir DIR --modelopt-backbone-ckpt FILE --output-dir DIR [flags]",
               "Turn a ModelOpt FP8 export into a transformer folder that SGLang and ditq load: the "
@@ -61,9 +63,11 @@ ExitCode run_build_fp8(const Arguments& arguments) {
   flags.add("keep-bf16-pattern", request.keep_bf16_patterns, "RE",
             "Python regular expression on module names, searched; may be repeated");
   flags.add("maxbound", request.maxbound, "X", "Divisor that turns an amax into a scale (448)");
+  add_pipeline_flags(flags, pipeline);
   flags.epilog(kExample);
   if (!flags.parse(arguments)) return ExitCode::done;
 
+  request.limits = parse_pipeline_flags(pipeline);
   request.fallback_set = parse_fallback_set(fallback_set);
   write_output(to_json_text(build_fp8(request)) + "\n");
   return ExitCode::done;

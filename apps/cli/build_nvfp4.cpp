@@ -4,6 +4,7 @@
 
 #include "commands.h"
 #include "flags.h"
+#include "pipeline_flags.h"
 #include "terminal.h"
 
 namespace ditq {
@@ -19,6 +20,7 @@ constexpr const char* kExample =
 ExitCode run_build_nvfp4(const Arguments& arguments) {
   BuildNvfp4Request request;
   bool swap_weight_nibbles = false;
+  PipelineFlags pipeline;
   Flags flags(
       "build-nvfp4", "--base-transformer-dir DIR --modelopt-hf-dir DIR --output-dir DIR [flags]",
       "Turn a ModelOpt NVFP4 export into a transformer folder of BF16 and NVFP4 layers: the "
@@ -54,9 +56,11 @@ ExitCode run_build_nvfp4(const Arguments& arguments) {
       "What the config tells loaders: whether to exchange the halves of every weight byte. "
       "ModelOpt's exports need --no-swap-weight-nibbles; without either flag it is false with "
       "a preset and true without, as in SGLang up to 0.5.12");
+  add_pipeline_flags(flags, pipeline);
   flags.epilog(kExample);
   if (!flags.parse(arguments)) return ExitCode::done;
 
+  request.limits = parse_pipeline_flags(pipeline);
   if (flags.given("swap-weight-nibbles")) request.swap_weight_nibbles = swap_weight_nibbles;
   write_output(to_json_text(build_nvfp4(request)) + "\n");
   return ExitCode::done;

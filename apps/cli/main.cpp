@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <new>
 #include <string>
+#include <system_error>
 
 #include "base/error.h"
 #include "base/interrupt.h"
@@ -27,7 +28,9 @@ int run(const ditq::Arguments& arguments) {
     return static_cast<int>(ExitCode::resources);
   } catch (const std::filesystem::filesystem_error& error) {
     ditq::log_error(error.what());
-    return static_cast<int>(ExitCode::resources);
+    const bool bad_path = error.code() == std::errc::too_many_symbolic_link_levels ||
+                          error.code() == std::errc::filename_too_long;
+    return static_cast<int>(bad_path ? ExitCode::bad_input : ExitCode::resources);
   } catch (const std::exception& error) {
     ditq::log_error(std::string("internal error: ") + error.what());
     return kBug;

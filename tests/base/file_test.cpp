@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/output_file.h"
 #include "support/paths.h"
 
 namespace ditq {

@@ -71,10 +71,10 @@ TEST_P(Replacing, KeepsTheOldUntilTheNewIsComplete) {
 INSTANTIATE_TEST_SUITE_P(AtomicOutput,
                          Replacing,
                          testing::Values(AtomicOutput::Replace::exchange,
-                                         AtomicOutput::Replace::two_renames),
+                                         AtomicOutput::Replace::renames),
                          [](const auto& info) {
                            return info.param == AtomicOutput::Replace::exchange ? "ByExchange"
-                                                                                : "ByTwoRenames";
+                                                                                : "ByRenames";
                          });
 
 TEST(AtomicOutput, RefusesWhatAppearedMeanwhile) {
@@ -208,7 +208,7 @@ TEST(SideFiles, AreCopiedWithTheirFolders) {
   EXPECT_FALSE(fs::is_symlink(folder / "out/linked.json"));
   EXPECT_TRUE(fs::exists(folder / "out/more/deep"));
   EXPECT_EQ(names_in(folder / "out"),
-            (Names{"README.md", "assets", "config.json", "diffusion_pytorch_model.safetensors",
+            (Names{"README.md", "assets", "checksums", "config.json", "diffusion_pytorch_model.safetensors",
                    "diffusion_pytorch_model.safetensors.index.json", "empty",
                    "generation_config.json", "linked.json", "more"}));
 }

@@ -24,9 +24,9 @@ enum class ErrorCode {
   usage,            ///< a flag, or a combination of flags, that cannot be
   check_failed,     ///< a stated bar was missed
   file_not_found,   ///< a file or folder that must exist does not
-  file_unreadable,  ///< exists, but cannot be read (permission, a folder where a file is expected)
-  file_changed,     ///< changed size while it was read
-  storage,          ///< cannot be written: no space, no permission, I/O error
+  file_unreadable,  ///< exists, but cannot be read (a folder where a file is expected, links that lead in a circle)
+  file_changed,     ///< changed while it was read
+  storage,          ///< cannot be read or written: no space, no permission, I/O error
   out_of_memory,    ///< an allocation or a mapping failed
   unsupported,      ///< valid, but not supported here
   device,           ///< a device failed or is not there
@@ -73,6 +73,7 @@ enum class ErrorCode {
   output_exists,       ///< the output is there and --overwrite was not given
   output_overlaps,     ///< the output lies inside an input, or an input inside the output
   output_busy,         ///< another run is writing the same output
+  bad_checksums,       ///< a checksums file that is none
   // text
   bad_tokenizer,  ///< tokenizer files that contradict each other or are not usable
   bad_text,       ///< text that is not UTF-8

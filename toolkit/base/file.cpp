@@ -16,35 +16,27 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/output_file.h"
+#include "base/system_call.h"
 
 namespace ditq {
 namespace {
 
 [[noreturn]] void raise_read_error(const std::string& path, int error) {
   const bool absent = error == ENOENT || error == ENOTDIR;
-  throw Error(absent ? ErrorCode::file_not_found : ErrorCode::file_unreadable,
+  const bool storage = error == EIO || error == EACCES || error == EPERM;
+  throw Error(absent    ? ErrorCode::file_not_found
+              : storage ? ErrorCode::storage
+                        : ErrorCode::file_unreadable,
               fmt::format("cannot read: {}", std::strerror(error)), {.path = path});
-}
-
-[[noreturn]] void raise_write_error(const std::string& path, int error) {
-  throw Error(
-      ErrorCode::storage, fmt::format("cannot write: {}", std::strerror(error)),
-      {.path = path,
-       .advice = error == ENOSPC || error == EDQUOT ? "Free some space and run again" : ""});
 }
 
 /// Largest request passed to one read or write call; Linux caps them near 2 GiB.
 constexpr std::size_t kMaxTransfer = std::size_t{1} << 30;
 
-void write_all(int descriptor, Bytes bytes, const std::string& path) {
-  while (!bytes.empty()) {
-    const ssize_t count = ::write(descriptor, bytes.data(), std::min(bytes.size(), kMaxTransfer));
-    if (count < 0) {
-      if (errno == EINTR) continue;
-      raise_write_error(path, errno);
-    }
-    bytes = bytes.subspan(static_cast<std::size_t>(count));
-  }
+FileStamp stamp_of(const struct stat& status) {
+  return {.size = static_cast<std::uint64_t>(status.st_size),
+          .modified = std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec};
 }
 
 }  // namespace
@@ -54,14 +46,15 @@ struct InputFile::Mapping {
   void* address = nullptr;
 };
 
-InputFile::InputFile(std::string path, int descriptor, std::uint64_t size)
+InputFile::InputFile(std::string path, int descriptor, FileStamp stamp)
     : path_(std::move(path)),
       descriptor_(descriptor),
-      size_(size),
-      mapping_(std::make_unique<Mapping>()) {}
+      stamp_(stamp),
+      mapping_(std::make_unique<Mapping>()),
+      direct_(std::make_unique<DirectDescriptor>(descriptor, O_RDONLY)) {}
 
 InputFile::~InputFile() {
-  if (mapping_->address != nullptr) ::munmap(mapping_->address, size_);
+  if (mapping_->address != nullptr) ::munmap(mapping_->address, size());
   ::close(descriptor_);
 }
 
@@ -70,7 +63,8 @@ void InputFile::release_pages() const {
 }
 
 std::shared_ptr<const InputFile> InputFile::open(const std::string& path) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  const int descriptor =
+      uninterrupted([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); });
   if (descriptor < 0) raise_read_error(path, errno);
   struct stat status {};
   if (::fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) {
@@ -78,18 +72,16 @@ std::shared_ptr<const InputFile> InputFile::open(const std::string& path) {
     throw Error(ErrorCode::file_unreadable, "not a regular file",
                 {.path = path, .found = S_ISDIR(status.st_mode) ? "a folder" : "a special file"});
   }
-  return std::shared_ptr<const InputFile>(
-      new InputFile(path, descriptor, static_cast<std::uint64_t>(status.st_size)));
+  return std::shared_ptr<const InputFile>(new InputFile(path, descriptor, stamp_of(status)));
 }
 
 void InputFile::read(std::uint64_t offset, std::span<std::byte> out) const {
   while (!out.empty()) {
-    const ssize_t count = ::pread(descriptor_, out.data(), std::min(out.size(), kMaxTransfer),
-                                  static_cast<off_t>(offset));
-    if (count < 0) {
-      if (errno == EINTR) continue;
-      raise_read_error(path_, errno);
-    }
+    const ssize_t count = uninterrupted([&] {
+      return ::pread(descriptor_, out.data(), std::min(out.size(), kMaxTransfer),
+                     static_cast<off_t>(offset));
+    });
+    if (count < 0) raise_read_error(path_, errno);
     if (count == 0) {
       throw Error(ErrorCode::file_changed, "the file ended early",
                   {.path = path_,
@@ -101,18 +93,74 @@ void InputFile::read(std::uint64_t offset, std::span<std::byte> out) const {
   }
 }
 
+Bytes InputFile::read_large(std::uint64_t offset,
+                            std::uint64_t size,
+                            const AlignedBuffer& buffer) const {
+  const std::uint64_t begin = align_down(offset);
+  const std::uint64_t lead = offset - begin;
+  const std::uint64_t span = align_up(lead + size);
+  DITQ_ASSERT(span <= buffer.bytes().size());
+  const auto all = buffer.bytes().first(static_cast<std::size_t>(span));
+  const auto out = all.subspan(static_cast<std::size_t>(lead), static_cast<std::size_t>(size));
+  std::uint64_t have = 0;
+  if (size >= kDirectLeast && !is_cached(descriptor_, begin, span)) have = read_direct(begin, all);
+  const std::uint64_t done = have > lead ? std::min(have - lead, size) : 0;
+  if (size - done >= kDirectLeast) {  // a hint that the kernel read all of it at once
+    ::posix_fadvise(descriptor_, static_cast<off_t>(offset + done), static_cast<off_t>(size - done),
+                    POSIX_FADV_WILLNEED);
+  }
+  read(offset + done, out.subspan(static_cast<std::size_t>(done)));
+  return out;
+}
+
+// How many bytes of `out`, from its beginning, could be read past the page cache; the caller reads the others.
+std::uint64_t InputFile::read_direct(std::uint64_t begin, std::span<std::byte> out) const {
+  std::uint64_t have = 0;
+  const int descriptor = direct_->get();
+  while (descriptor >= 0 && have < out.size()) {
+    const auto rest = out.subspan(static_cast<std::size_t>(have));
+    const ssize_t count = uninterrupted([&] {
+      return ::pread(descriptor, rest.data(), rest.size(), static_cast<off_t>(begin + have));
+    });
+    if (count < 0 && errno != EINVAL) raise_read_error(path_, errno);
+    if (count <= 0) break;  // a disk that wants larger blocks, or the end of the file
+    have += static_cast<std::uint64_t>(count);
+    if (have % kDirectAlignment != 0) break;
+  }
+  return have;
+}
+
+void InputFile::check_unchanged() const {
+  struct stat status {};
+  if (::fstat(descriptor_, &status) != 0) raise_read_error(path_, errno);
+  const FileStamp now = stamp_of(status);
+  if (now == stamp_) return;
+  throw Error(ErrorCode::file_changed, "the file changed while it was read",
+              {.path = path_,
+               .expected = fmt::format("{} bytes, as it was opened", size()),
+               .found = now.size == size() ? "the same size, written to since"
+                                           : fmt::format("{} bytes", now.size),
+               .advice = "Let whatever writes it finish, then run again"});
+}
+
 Bytes InputFile::map() const {
-  if (size_ == 0) return {};
+  if (size() == 0) return {};
   std::call_once(mapping_->once, [this] {
-    void* address = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, descriptor_, 0);
+    void* address = ::mmap(nullptr, size(), PROT_READ, MAP_PRIVATE, descriptor_, 0);
     if (address == MAP_FAILED) {
       throw Error(ErrorCode::out_of_memory,
-                  fmt::format("cannot map {} bytes: {}", size_, std::strerror(errno)),
+                  fmt::format("cannot map {} bytes: {}", size(), std::strerror(errno)),
                   {.path = path_});
     }
     mapping_->address = address;
   });
-  return {static_cast<const std::byte*>(mapping_->address), static_cast<std::size_t>(size_)};
+  return {static_cast<const std::byte*>(mapping_->address), static_cast<std::size_t>(size())};
+}
+
+std::optional<FileStamp> stamp_of(const std::string& path) {
+  struct stat status {};
+  if (::lstat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return std::nullopt;
+  return stamp_of(status);
 }
 
 std::string read_text(const std::string& path, std::uint64_t limit) {
@@ -134,7 +182,10 @@ void write_text(const std::string& path, std::string_view text) {
     OutputFile file(temporary);
     file.write(std::as_bytes(std::span(text)));
     file.close();
-    if (::rename(temporary.c_str(), path.c_str()) != 0) raise_write_error(path, errno);
+    if (::rename(temporary.c_str(), path.c_str()) != 0) {
+      throw Error(ErrorCode::storage, fmt::format("cannot write: {}", std::strerror(errno)),
+                  {.path = path});
+    }
   } catch (...) {
     ::unlink(temporary.c_str());
     throw;
@@ -156,52 +207,6 @@ std::string human_bytes(std::uint64_t bytes) {
     ++unit;
   }
   return unit == 0 ? fmt::format("{} B", bytes) : fmt::format("{:.1f} {}", value, kUnits.at(unit));
-}
-
-OutputFile::OutputFile(const std::string& path) : path_(path) {
-  descriptor_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (descriptor_ < 0) raise_write_error(path, errno);
-}
-
-OutputFile::~OutputFile() {
-  if (descriptor_ >= 0) ::close(descriptor_);
-}
-
-void OutputFile::write(Bytes bytes) {
-  write_all(descriptor_, bytes, path_);
-}
-
-void OutputFile::copy_from(const InputFile& source, std::uint64_t offset, std::uint64_t size) {
-  auto position = static_cast<off64_t>(offset);
-  while (size > 0) {
-    const ssize_t count = ::copy_file_range(source.descriptor(), &position, descriptor_, nullptr,
-                                            std::min<std::uint64_t>(size, kMaxTransfer), 0);
-    if (count > 0) {
-      size -= static_cast<std::uint64_t>(count);
-      continue;
-    }
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0 && (errno == ENOSPC || errno == EDQUOT || errno == EIO))
-      raise_write_error(path_, errno);
-    break;  // the end of the source, or a pair of file systems that cannot: the plain copy decides
-  }
-  std::vector<std::byte> buffer(static_cast<std::size_t>(std::min<std::uint64_t>(size, 8U << 20)));
-  while (size > 0) {
-    const std::span part(buffer.data(),
-                         static_cast<std::size_t>(std::min<std::uint64_t>(size, buffer.size())));
-    source.read(static_cast<std::uint64_t>(position), part);
-    write(part);
-    position += static_cast<off64_t>(part.size());
-    size -= part.size();
-  }
-}
-
-void OutputFile::close() {
-  const int descriptor = std::exchange(descriptor_, -1);
-  const bool synced = ::fsync(descriptor) == 0;
-  const int sync_error = errno;
-  if (::close(descriptor) != 0) raise_write_error(path_, errno);
-  if (!synced) raise_write_error(path_, sync_error);
 }
 
 }  // namespace ditq

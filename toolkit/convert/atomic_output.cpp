@@ -20,6 +20,8 @@
 #include "base/file.h"
 #include "base/interrupt.h"
 #include "base/log.h"
+#include "base/system_call.h"
+#include "convert/resume_log.h"
 
 namespace ditq {
 namespace {
@@ -27,6 +29,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kPartial = ".partial-";
+constexpr std::string_view kComplete = ".complete-";
 constexpr std::string_view kReplaced = ".replaced-";
 constexpr std::size_t kDigits = 8;
 
@@ -40,10 +43,19 @@ bool exists(const std::string& path) {
   return ::lstat(path.c_str(), &status) == 0;
 }
 
+// Whether a path leads to something; raises where that cannot be known, as with links in a circle.
+bool is_there(const fs::path& path) {
+  std::error_code status;
+  const bool there = fs::exists(path, status);
+  if (status) raise_storage("cannot look at the folder", path.string(), status.value());
+  return there;
+}
+
 void sync_folder(const std::string& path) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const int descriptor =
+      uninterrupted([&] { return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); });
   if (descriptor < 0) raise_storage("cannot open the folder", path, errno);
-  const int error = ::fsync(descriptor) != 0 ? errno : 0;
+  const int error = uninterrupted([&] { return ::fsync(descriptor); }) != 0 ? errno : 0;
   ::close(descriptor);
   // Some network file systems cannot sync a folder; their rename is durable by itself.
   if (error != 0 && error != EINVAL && error != ENOTSUP)
@@ -51,9 +63,14 @@ void sync_folder(const std::string& path) {
 }
 
 void sync_tree(const std::string& path) {
-  for (const auto& entry : fs::recursive_directory_iterator(path)) {
-    if (entry.is_directory() && !entry.is_symlink()) sync_folder(entry.path().string());
+  std::error_code status;
+  for (fs::recursive_directory_iterator entry(path, status), end; !status && entry != end;
+       entry.increment(status)) {
+    if (entry->symlink_status().type() == fs::file_type::directory) {
+      sync_folder(entry->path().string());
+    }
   }
+  if (status) raise_storage("cannot list the folder", path, status.value());
   sync_folder(path);
 }
 
@@ -62,9 +79,11 @@ void sync_tree(const std::string& path) {
 class FolderLock {
  public:
   explicit FolderLock(const std::string& path)
-      : descriptor_(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) {
+      : descriptor_(uninterrupted([&] {
+          return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        })) {
     if (descriptor_ < 0) return;
-    held_ = ::flock(descriptor_, LOCK_EX | LOCK_NB) == 0;
+    held_ = uninterrupted([&] { return ::flock(descriptor_, LOCK_EX | LOCK_NB); }) == 0;
     busy_ = !held_ && errno == EWOULDBLOCK;
   }
   ~FolderLock() {
@@ -98,8 +117,8 @@ class ParentLock {
       check_interrupt();
       std::this_thread::sleep_for(std::chrono::milliseconds(100));
     }
-    throw Error(ErrorCode::output_busy, "another run keeps the output's parent folder locked",
-                {.path = parent});
+    throw Error(ErrorCode::output_busy, "another program keeps the output's parent folder locked",
+                {.path = parent, .advice = "See who with: fuser -v " + parent});
   }
 
  private:
@@ -140,6 +159,12 @@ void remove_folder(const std::string& path) {
   }
 }
 
+// Bytes of the log of finished shards in a partial folder; 0 without one.
+std::uint64_t size_of_log(const std::string& partial) {
+  const auto stamp = stamp_of((fs::path(partial) / kResumeLogName).string());
+  return stamp ? stamp->size : 0;
+}
+
 void rename_folder(const std::string& from, const std::string& to) {
   if (::rename(from.c_str(), to.c_str()) != 0)
     raise_storage("cannot move the output to its place", to, errno);
@@ -162,7 +187,7 @@ void check_target(const std::string& target, bool overwrite) {
 
 void check_free_space(const std::string& target, std::uint64_t bytes) {
   fs::path place = fs::path(target).parent_path();
-  while (!place.empty() && place.has_relative_path() && !fs::exists(place))
+  while (!place.empty() && place.has_relative_path() && !is_there(place))
     place = place.parent_path();
   struct statvfs status {};
   if (::statvfs(place.c_str(), &status) != 0 || status.f_blocks == 0) return;
@@ -172,7 +197,8 @@ void check_free_space(const std::string& target, std::uint64_t bytes) {
               {.path = target,
                .expected = human_bytes(bytes),
                .found = human_bytes(free) + " free",
-               .advice = "Free some space or choose another --output-dir"});
+               .advice = human_bytes(bytes - free) +
+                         " are missing: free some space or choose another --output-dir"});
 }
 
 AtomicOutput::AtomicOutput(std::string target, bool overwrite, Replace replace)
@@ -180,7 +206,7 @@ AtomicOutput::AtomicOutput(std::string target, bool overwrite, Replace replace)
       parent_(fs::path(target_).parent_path().string()),
       overwrite_(overwrite),
       replace_(replace) {
-  for (fs::path place = parent_; !fs::exists(place); place = place.parent_path()) {
+  for (fs::path place = parent_; !is_there(place); place = place.parent_path()) {
     made_parents_.insert(made_parents_.begin(), place.string());
   }
   try {
@@ -190,28 +216,28 @@ AtomicOutput::AtomicOutput(std::string target, bool overwrite, Replace replace)
       }
     }
     const ParentLock guard(parent_);
-    clean_up_after_dead_runs();
-    make_partial();
+    finish_begun_replacements();
+    check_target(target_, overwrite_);
+    take_over_or_remove_dead();
+    if (lock_ < 0) make_partial();
   } catch (...) {
-    for (auto it = made_parents_.rbegin(); it != made_parents_.rend(); ++it) ::rmdir(it->c_str());
+    remove_made_parents();
     throw;
   }
 }
 
-void AtomicOutput::clean_up_after_dead_runs() {
-  for (const std::string& partial : siblings(target_, kPartial)) {
-    const FolderLock lock(partial);
-    if (lock.busy()) {
-      throw Error(ErrorCode::output_busy, "another run is writing this output",
-                  {.path = target_,
-                   .found = partial,
-                   .advice = "Wait for it, or choose another --output-dir"});
-    }
-    if (!lock.held()) continue;
-    log_verbose(fmt::format("removing {}, left by a run that did not finish", partial));
-    remove_folder(partial);
+// Called with the parent locked: whoever wrote these names is dead. Each step leaves names from which the next follows.
+void AtomicOutput::finish_begun_replacements() const {
+  for (const std::string& complete : siblings(target_, kComplete)) {
+    if (!FolderLock(complete).held()) continue;
+    const std::string digits = complete.substr(complete.size() - kDigits);
+    const std::string replaced = fmt::format("{}{}{}", target_, kReplaced, digits);
+    log_warning(
+        fmt::format("putting {} in place, which a run completed that did not finish", target_));
+    if (exists(target_) && !exists(replaced)) rename_folder(target_, replaced);
+    // With both there, somebody else has made a target meanwhile: it stays.
+    exists(target_) ? remove_folder(complete) : rename_folder(complete, target_);
   }
-  // Between the two renames of a replacement there is no target: the old one goes back to its place.
   for (const std::string& replaced : siblings(target_, kReplaced)) {
     if (exists(target_)) {
       remove_folder(replaced);
@@ -220,6 +246,34 @@ void AtomicOutput::clean_up_after_dead_runs() {
           fmt::format("restoring {}, which a run that did not finish had set aside", target_));
       rename_folder(replaced, target_);
     }
+  }
+}
+
+void AtomicOutput::take_over_or_remove_dead() {
+  std::uint64_t most = 0;
+  for (const std::string& partial : siblings(target_, kPartial)) {
+    FolderLock lock(partial);
+    if (lock.busy()) {
+      throw Error(ErrorCode::output_busy, "another run is writing this output",
+                  {.path = target_,
+                   .found = partial,
+                   .advice = "Wait for it, or choose another --output-dir"});
+    }
+    if (!lock.held()) continue;
+    const std::uint64_t size = size_of_log(partial);
+    if (size <= most) {
+      log_verbose(fmt::format("removing {}, left by a run that did not finish", partial));
+      remove_folder(partial);
+      continue;
+    }
+    // The longest log wins, should there ever be two.
+    if (lock_ >= 0) {
+      remove_folder(partial_);
+      ::close(lock_);
+    }
+    most = size;
+    partial_ = partial;
+    lock_ = lock.release();
   }
 }
 
@@ -234,45 +288,60 @@ void AtomicOutput::make_partial() {
 }
 
 AtomicOutput::~AtomicOutput() {
-  if (!committed_) {
+  if (!committed_ && !kept_) {
     remove_folder(partial_);
-    for (auto it = made_parents_.rbegin(); it != made_parents_.rend(); ++it) ::rmdir(it->c_str());
+    remove_made_parents();
   }
   if (lock_ >= 0) ::close(lock_);
+}
+
+void AtomicOutput::remove_made_parents() const {
+  for (auto it = made_parents_.rbegin(); it != made_parents_.rend(); ++it) ::rmdir(it->c_str());
 }
 
 void AtomicOutput::commit() {
   sync_tree(partial_);
   const ParentLock guard(parent_);
   check_target(target_, overwrite_);
-  if (exists(target_)) {
-    replace_target();
-  } else {
+  std::string old;
+  if (!exists(target_)) {
     rename_folder(partial_, target_);
+  } else {
+    old = exchange() ? partial_ : replace_by_renames();
   }
   committed_ = true;
-  sync_folder(parent_);
+  sync_folder(parent_);  // before the old output goes
+  if (!old.empty()) remove_folder(old);
 }
 
-void AtomicOutput::replace_target() {
-  if (replace_ == Replace::exchange) {
-    if (::renameat2(AT_FDCWD, partial_.c_str(), AT_FDCWD, target_.c_str(), RENAME_EXCHANGE) == 0) {
-      remove_folder(partial_);
-      return;
-    }
-    if (errno != EINVAL && errno != ENOSYS && errno != ENOTSUP) {
-      raise_storage("cannot move the output to its place", target_, errno);
-    }
-  }
-  const std::string replaced = fmt::format("{}{}{}", target_, kReplaced, random_digits());
+// False where the file system cannot.
+bool AtomicOutput::exchange() const {
+  if (replace_ == Replace::renames) return false;
+  const int result = uninterrupted([&] {
+    return ::renameat2(AT_FDCWD, partial_.c_str(), AT_FDCWD, target_.c_str(), RENAME_EXCHANGE);
+  });
+  if (result == 0) return true;
+  if (errno == EINVAL || errno == ENOSYS || errno == ENOTSUP) return false;
+  raise_storage("cannot move the output to its place", target_, errno);
+}
+
+// Returns where the old output is.
+std::string AtomicOutput::replace_by_renames() {
+  const std::string digits = random_digits();
+  const std::string complete = fmt::format("{}{}{}", target_, kComplete, digits);
+  std::string replaced = fmt::format("{}{}{}", target_, kReplaced, digits);
+  rename_folder(partial_, complete);
+  partial_ = complete;
+  sync_folder(parent_);
   rename_folder(target_, replaced);
   try {
-    rename_folder(partial_, target_);
+    sync_folder(parent_);
+    rename_folder(complete, target_);
   } catch (...) {
-    rename_folder(replaced, target_);
+    if (!exists(target_)) rename_folder(replaced, target_);
     throw;
   }
-  remove_folder(replaced);
+  return replaced;
 }
 
 }  // namespace ditq

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "convert/shard_pipeline.h"
+
 namespace ditq {
 
 /// Which layers of a family stay in BF16 where SGLang's documentation and its code differ (FLUX.1 alone).
@@ -26,6 +28,7 @@ struct BuildFp8Request {
   double maxbound = 448.0;                      ///< divisor that turns an amax into a scale
   bool overwrite = false;                       ///< replace an existing folder
   FallbackSet fallback_set = FallbackSet::documented;
+  PipelineLimits limits;  ///< threads and memory; the output does not depend on them
 };
 
 /// What was done; the counts that SGLang's builder prints.
@@ -44,7 +47,8 @@ std::vector<std::string> fp8_model_types();
 FallbackSet parse_fallback_set(std::string_view spelling);
 
 /// Converts. Everything is checked before anything is written; the output folder appears complete or not at all, and an
-/// existing one is replaced only by a complete one. Progress and warnings go to stderr (base/progress.h, base/log.h).
+/// existing one is replaced only by a complete one. What a run that was stopped had finished is used again
+/// (convert/write_output.h). Progress and warnings go to stderr (base/progress.h, base/log.h).
 /// Errors, all before the first write: usage, bad_pattern, file_not_found, file_unreadable, json_syntax, json_type,
 /// not_quantized, wrong_quant_method, unsupported, bad_config, output_exists, output_overlaps, output_busy, the codes of
 /// Checkpoint::open and read_torch_checkpoint, missing_tensor, wrong_shape, wrong_dtype, bad_scale,

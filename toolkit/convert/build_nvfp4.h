@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "convert/shard_pipeline.h"
+
 namespace ditq {
 
 /// One value per flag; strings are as the user typed them ("~" allowed).
@@ -22,6 +24,7 @@ struct BuildNvfp4Request {
   /// What the output's config says; unset: false with a preset, true without, as sglang 0.5.12.
   std::optional<bool> swap_weight_nibbles;
   bool overwrite = false;  ///< replace an existing folder
+  PipelineLimits limits;   ///< threads and memory; the output does not depend on them
 };
 
 /// What was done; the values that SGLang's builder prints.
@@ -37,8 +40,8 @@ struct BuildNvfp4Statistics {
 std::vector<std::string> nvfp4_presets();
 
 /// Converts. Everything is checked before anything is written; the output folder appears complete
-/// or not at all, and an existing one is replaced only by a complete one. Progress and warnings go
-/// to stderr.
+/// or not at all, and an existing one is replaced only by a complete one. What a run that was
+/// stopped had finished is used again (convert/write_output.h). Progress and warnings go to stderr.
 /// Errors, all before the first write: usage, bad_pattern, pattern_too_costly, file_not_found,
 /// file_unreadable, json_syntax, json_type, not_quantized, wrong_quant_method, unsupported,
 /// output_exists, output_overlaps, output_busy, the codes of Checkpoint::open, missing_tensor,

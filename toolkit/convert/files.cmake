@@ -2,6 +2,7 @@ set(files component_source.cpp
   atomic_output.cpp
   build_fp8.cpp
   build_nvfp4.cpp
+  checksums.cpp
   fp8_checks.cpp
   fp8_documents.cpp
   fp8_plan.cpp
@@ -17,6 +18,10 @@ set(files component_source.cpp
   nvfp4_storage.cpp
   paths.cpp
   quant_source.cpp
+  resume_log.cpp
   scale_map.cpp
+  shard_pipeline.cpp
   side_files.cpp
-  stored_modules.cpp)
+  stored_modules.cpp
+  tensor_blocks.cpp
+  write_output.cpp)

@@ -2,31 +2,15 @@
 // Every decision of an FP8 conversion, made before anything is written.
 
 #include <cstdint>
-#include <map>
 #include <string>
 #include <vector>
 
 #include "convert/build_fp8.h"
 #include "convert/fp8_profile.h"
 #include "convert/fp8_source.h"
-#include "format/safetensors.h"
+#include "convert/output_plan.h"
 
 namespace ditq {
-
-/// Where one output tensor's bytes come from: exactly one of the three.
-struct PlannedTensor {
-  TensorToWrite target;
-  const TensorInfo* copy_of = nullptr;   ///< unchanged bytes of the export or the base
-  const TensorInfo* quantize = nullptr;  ///< a weight to divide by `scale` and round to E4M3
-  bool is_scale = false;                 ///< one float32: `scale`
-  float scale = 0.0f;
-};
-
-struct PlannedShard {
-  std::string name;                             ///< file name, as in the export
-  std::vector<PlannedTensor> tensors;           ///< in no particular order
-  std::map<std::string, std::string> metadata;  ///< of the output
-};
 
 struct Fp8Plan {
   std::vector<PlannedShard> shards;  ///< by name

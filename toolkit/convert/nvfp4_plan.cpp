@@ -67,7 +67,7 @@ class Planner {
   }
 
   void plan_shard(const std::string& name, const SafetensorsFile& file) {
-    Nvfp4Shard shard{.name = name, .tensors = {}, .metadata = file.metadata};
+    PlannedShard shard{.name = name, .tensors = {}, .metadata = file.metadata};
     for (const TensorInfo& tensor : file.tensors) {
       const TensorInfo* planned = plan_tensor(tensor);
       if (planned == nullptr) {
@@ -76,7 +76,9 @@ class Planner {
       }
       if (planned != &tensor) ++plan_.statistics.replaced_tensors;
       plan_.output_bytes += planned->size;
-      shard.tensors.push_back(planned);
+      shard.tensors.push_back(
+          {.target = {planned->name, planned->dtype, planned->shape, planned->size},
+           .copy_of = planned});
     }
     plan_.shards.push_back(std::move(shard));
   }
@@ -113,7 +115,7 @@ class Planner {
     config["quantization_config"] = quantization;
     plan_.config = dump_json(config, {.indent = 2, .sort_keys = true}) + "\n";
     const std::string text = dump_json(quantization, {.sort_keys = true});
-    for (Nvfp4Shard& shard : plan_.shards) {
+    for (PlannedShard& shard : plan_.shards) {
       shard.metadata.emplace("format", "pt");
       shard.metadata["quantization_config"] = text;
       shard.metadata["_quantization_metadata"] = text;
@@ -126,8 +128,10 @@ class Planner {
     const std::string first = std::filesystem::path(checkpoint.first_shard()).stem().string();
     plan_.index_name = checkpoint.index_name().value_or(first + ".safetensors.index.json");
     Json weight_map = Json::object();
-    for (const Nvfp4Shard& shard : plan_.shards) {
-      for (const TensorInfo* tensor : shard.tensors) weight_map[tensor->name] = shard.name;
+    for (const PlannedShard& shard : plan_.shards) {
+      for (const PlannedTensor& tensor : shard.tensors) {
+        weight_map[tensor.target.name] = shard.name;
+      }
     }
     const Json index = {{"metadata", {{"total_size", plan_.output_bytes}}},
                         {"weight_map", std::move(weight_map)}};

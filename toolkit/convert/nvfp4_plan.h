@@ -2,29 +2,22 @@
 // Every decision of an NVFP4 conversion, made before anything is written.
 
 #include <cstdint>
-#include <map>
 #include <string>
 #include <vector>
 
 #include "base/json.h"
 #include "convert/build_nvfp4.h"
 #include "convert/nvfp4_source.h"
+#include "convert/output_plan.h"
 
 namespace ditq {
 
-/// One output file: tensors of the export and of the base, all copied.
-struct Nvfp4Shard {
-  std::string name;                             ///< file name, as in the export
-  std::vector<const TensorInfo*> tensors;       ///< in no particular order
-  std::map<std::string, std::string> metadata;  ///< of the output
-};
-
 /// The whole output.
 struct Nvfp4Plan {
-  std::vector<Nvfp4Shard> shards;  ///< by name
-  std::string config;              ///< text of config.json
-  std::string index_name;          ///< file name of the index
-  std::string index;               ///< its text
+  std::vector<PlannedShard> shards;  ///< by name; tensors of the export and of the base, all copied
+  std::string config;                ///< text of config.json
+  std::string index_name;            ///< file name of the index
+  std::string index;                 ///< its text
   BuildNvfp4Statistics statistics;
   std::uint64_t output_bytes = 0;  ///< of all tensors
 };

@@ -7,13 +7,17 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
-#include "base/file.h"
 #include "base/interrupt.h"
+#include "base/output_file.h"
+#include "convert/checksums.h"
+#include "convert/resume_log.h"
 
 namespace ditq {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr std::size_t kMaxSideFiles = 100'000;
 
 std::vector<fs::path> entries_of(const fs::path& folder) {
   std::vector<fs::path> entries;
@@ -39,6 +43,11 @@ class Lister {
   explicit Lister(const fs::path& top) : inside_{fs::canonical(top)} {}
 
   void add(const fs::path& from, const fs::path& to) {
+    // Folders linked into one another multiply without any circle.
+    if (files.size() == kMaxSideFiles) {
+      throw Error(ErrorCode::unsupported, "too many files beside the shards",
+                  {.path = from.string(), .expected = fmt::format("at most {}", kMaxSideFiles)});
+    }
     std::error_code status;
     const fs::file_status kind = fs::status(from, status);
     switch (kind.type()) {
@@ -51,6 +60,10 @@ class Lister {
         return;
       case fs::file_type::not_found:
         throw Error(ErrorCode::file_not_found, "a link beside the shards leads to nothing",
+                    {.path = from.string(), .advice = "Remove it or restore what it links to"});
+      case fs::file_type::none:
+        throw Error(ErrorCode::file_unreadable,
+                    fmt::format("cannot look at it: {}", status.message()),
                     {.path = from.string(), .advice = "Remove it or restore what it links to"});
       default:
         throw Error(ErrorCode::unsupported,
@@ -76,8 +89,8 @@ class Lister {
 
 bool is_replaced(const std::string& name, const std::vector<std::string>& written) {
   return name.ends_with(".safetensors") || name == "model.safetensors.index.json" ||
-         name == "diffusion_pytorch_model.safetensors.index.json" ||
-         std::find(written.begin(), written.end(), name) != written.end();
+         name == "diffusion_pytorch_model.safetensors.index.json" || name == kChecksumsName ||
+         name == kResumeLogName || std::find(written.begin(), written.end(), name) != written.end();
 }
 
 }  // namespace

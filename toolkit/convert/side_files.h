@@ -15,9 +15,10 @@ struct SideFile {
   std::uint64_t size = 0;  ///< bytes of a file
 };
 
-/// Every entry of `folder` except shards (names ending .safetensors), the two standard index names and `written` (names
-/// that the converter writes itself). Sub-folders come whole. Links are followed, as model caches are made of them; a
-/// folder that a link brings back into itself, a link to nothing and special files are errors.
+/// Every entry of `folder` except shards (names ending .safetensors), the two standard index names, checksums and
+/// `written` (names that the converter writes itself). Sub-folders come whole. Links are followed, as model caches are made of them; a
+/// folder that a link brings back into itself, a link to nothing, special files and more than
+/// 100,000 entries are errors.
 /// Errors: file_not_found, file_unreadable, unsupported.
 std::vector<SideFile> list_side_files(const std::string& folder,
                                       const std::vector<std::string>& written);

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "base/file.h"
+#include "base/output_file.h"
 #include "format/tensor_info.h"
 
 namespace ditq {
@@ -48,14 +48,26 @@ struct TensorToWrite {
   std::uint64_t size = 0;  ///< bytes, as dtype and shape give them; the writer fills it in
 };
 
-/// Writes one file. Layout as upstream: wider types first (Dtype in descending order), then by
-/// name; header padded with spaces to 8 bytes. The file's mode follows the umask. After an error
+/// Where everything of one file stands, decided before anything is written. As upstream: wider types
+/// first (Dtype in descending order), then by name; header padded with spaces to 8 bytes.
+struct SafetensorsLayout {
+  std::string head;                    ///< length and header text, the file's first bytes
+  std::vector<TensorToWrite> tensors;  ///< in file order, behind the head without gaps
+  std::uint64_t data_size = 0;         ///< bytes of all tensors
+};
+
+/// Fixes the layout; without metadata there is no __metadata__ entry. `path` names the file in errors.
+/// Errors: duplicate_tensor, bad_shape, header_syntax (a name or value that is not UTF-8),
+/// header_too_large.
+SafetensorsLayout lay_out_safetensors(const std::string& path,
+                                      std::vector<TensorToWrite> tensors,
+                                      const std::map<std::string, std::string>& metadata);
+
+/// Writes one file from the first byte to the last. The file's mode follows the umask. After an error
 /// the file is incomplete: its owner removes it.
 class SafetensorsWriter {
  public:
-  /// Fixes the layout and writes the header; without metadata there is no __metadata__ entry.
-  /// Errors: storage, duplicate_tensor, bad_shape, header_syntax (a name or value that is not
-  /// UTF-8), header_too_large.
+  /// Fixes the layout and writes the header. Errors: storage, as lay_out_safetensors.
   SafetensorsWriter(const std::string& path,
                     std::vector<TensorToWrite> tensors,
                     const std::map<std::string, std::string>& metadata);
@@ -64,20 +76,17 @@ class SafetensorsWriter {
   SafetensorsWriter& operator=(const SafetensorsWriter&) = delete;
 
   /// In the order in which the data must be written.
-  const std::vector<TensorToWrite>& order() const { return tensors_; }
+  const std::vector<TensorToWrite>& order() const { return layout_.tensors; }
   /// The next tensor's bytes, whole or in pieces; sizes must add up to what was announced. Errors:
   /// storage.
   void write(Bytes bytes);
-  /// The same, taken from a tensor on disk. Errors: storage, file_changed.
-  void copy(const TensorInfo& source);
   /// Checks that all bytes came, then fsync. Errors: storage.
   void close();
 
  private:
-  std::vector<TensorToWrite> tensors_;
+  SafetensorsLayout layout_;
   std::unique_ptr<OutputFile> file_;
-  std::uint64_t expected_ = 0;  ///< bytes of all tensors
-  std::uint64_t written_ = 0;   ///< bytes of tensors so far
+  std::uint64_t written_ = 0;  ///< bytes of tensors so far
 };
 
 /// A tensor in memory, for small files that are written whole (trajectories, tests).

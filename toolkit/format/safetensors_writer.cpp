@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cstring>
 #include <iterator>
 #include <tuple>
 
@@ -85,7 +86,7 @@ void append_tensor(std::string& out, const TensorToWrite& tensor, std::uint64_t 
 }
 
 /// Sets sizes and brings the tensors into upstream's order. Returns the bytes of all.
-std::uint64_t lay_out(std::vector<TensorToWrite>& tensors, const std::string& path) {
+std::uint64_t set_sizes_and_order(std::vector<TensorToWrite>& tensors, const std::string& path) {
   std::uint64_t total = 0;
   for (TensorToWrite& tensor : tensors) {
     check_utf8(tensor.name, "a tensor's name", path);
@@ -128,9 +129,9 @@ void check_header_size(std::uint64_t size, const std::string& path) {
                .found = fmt::format("{} bytes", size)});
 }
 
-std::string header_of(const std::vector<TensorToWrite>& tensors,
-                      const std::map<std::string, std::string>& metadata,
-                      const std::string& path) {
+std::string head_of(const std::vector<TensorToWrite>& tensors,
+                    const std::map<std::string, std::string>& metadata,
+                    const std::string& path) {
   std::uint64_t least = 0;
   for (const auto& [key, value] : metadata) least += key.size() + value.size();
   check_header_size(least, path);  // before the memory for it is taken
@@ -146,40 +147,42 @@ std::string header_of(const std::vector<TensorToWrite>& tensors,
   text.push_back('}');
   text.resize((text.size() + kAlignment - 1) / kAlignment * kAlignment, ' ');
   check_header_size(text.size(), path);
-  return text;
+  const std::uint64_t length = text.size();
+  std::string head(sizeof(length), '\0');
+  std::memcpy(head.data(), &length, sizeof(length));
+  return head + text;
 }
 
 }  // namespace
 
+SafetensorsLayout lay_out_safetensors(const std::string& path,
+                                      std::vector<TensorToWrite> tensors,
+                                      const std::map<std::string, std::string>& metadata) {
+  SafetensorsLayout layout{.tensors = std::move(tensors)};
+  check_names(layout.tensors, path);
+  layout.data_size = set_sizes_and_order(layout.tensors, path);
+  layout.head = head_of(layout.tensors, metadata, path);
+  return layout;
+}
+
 SafetensorsWriter::SafetensorsWriter(const std::string& path,
                                      std::vector<TensorToWrite> tensors,
                                      const std::map<std::string, std::string>& metadata)
-    : tensors_(std::move(tensors)) {
-  check_names(tensors_, path);
-  expected_ = lay_out(tensors_, path);
-  const std::string header = header_of(tensors_, metadata, path);
-  const std::uint64_t length = header.size();
-  file_ = std::make_unique<OutputFile>(path);
-  file_->write(std::as_bytes(std::span(&length, 1)));
-  file_->write(std::as_bytes(std::span(header)));
+    : layout_(lay_out_safetensors(path, std::move(tensors), metadata)),
+      file_(std::make_unique<OutputFile>(path)) {
+  file_->write(std::as_bytes(std::span(layout_.head)));
 }
 
 SafetensorsWriter::~SafetensorsWriter() = default;
 
 void SafetensorsWriter::write(Bytes bytes) {
-  DITQ_ASSERT(bytes.size() <= expected_ - written_);
+  DITQ_ASSERT(bytes.size() <= layout_.data_size - written_);
   file_->write(bytes);
   written_ += bytes.size();
 }
 
-void SafetensorsWriter::copy(const TensorInfo& source) {
-  DITQ_ASSERT(source.size <= expected_ - written_);
-  file_->copy_from(*source.file, source.offset, source.size);
-  written_ += source.size;
-}
-
 void SafetensorsWriter::close() {
-  DITQ_ASSERT(written_ == expected_);
+  DITQ_ASSERT(written_ == layout_.data_size);
   file_->close();
 }
 

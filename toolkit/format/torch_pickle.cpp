@@ -192,11 +192,13 @@ class Freezer {
   std::unordered_map<const PickleNode*, Frozen> frozen_;
 };
 
-/// Copies a strided view, one run of the innermost dimension after the other.
+/// Copies a strided view out of the bytes that hold it, one run of the innermost dimension after the
+/// other.
 class StridedReader {
  public:
-  StridedReader(const TorchTensor& tensor, std::vector<std::byte>& out)
-      : tensor_(tensor), element_(bits(tensor.storage.dtype) / 8), out_(out) {}
+  /// `source` begins at the view's first element.
+  StridedReader(const TorchTensor& tensor, Bytes source, std::vector<std::byte>& out)
+      : tensor_(tensor), element_(bits(tensor.storage.dtype) / 8), source_(source), out_(out) {}
 
   void read(std::size_t dimension, std::uint64_t first) {
     if (dimension == tensor_.shape.size()) {
@@ -214,14 +216,25 @@ class StridedReader {
 
  private:
   void copy(std::uint64_t first, std::uint64_t count) {
-    const Bytes source = tensor_.storage.bytes().subspan(first * element_, count * element_);
-    out_.insert(out_.end(), source.begin(), source.end());
+    const Bytes part = source_.subspan(first * element_, count * element_);
+    out_.insert(out_.end(), part.begin(), part.end());
   }
 
   const TorchTensor& tensor_;
   std::uint64_t element_;
+  Bytes source_;
   std::vector<std::byte>& out_;
 };
+
+/// Elements from a view's first to its last; the view has some, and the reader checked that they fit.
+std::uint64_t reach_of(const TorchTensor& tensor) {
+  std::uint64_t reach = 1;
+  for (std::size_t i = 0; i < tensor.shape.size(); ++i) {
+    reach += static_cast<std::uint64_t>(tensor.shape[i] - 1) *
+             static_cast<std::uint64_t>(tensor.strides[i]);
+  }
+  return reach;
+}
 
 }  // namespace
 
@@ -243,8 +256,12 @@ std::vector<std::byte> TorchTensor::read() const {
   }
   std::vector<std::byte> out;
   if (count == 0) return out;
-  out.reserve(static_cast<std::size_t>(count * (bits(storage.dtype) / 8)));
-  StridedReader(*this, out).read(0, static_cast<std::uint64_t>(storage_offset));
+  // Read, not mapped: a mapping keeps whole clusters of pages resident for each small tensor.
+  const std::uint64_t element = bits(storage.dtype) / 8;
+  std::vector<std::byte> source(static_cast<std::size_t>(reach_of(*this) * element));
+  storage.file->read(storage.offset + static_cast<std::uint64_t>(storage_offset) * element, source);
+  out.reserve(static_cast<std::size_t>(count * element));
+  StridedReader(*this, source, out).read(0, 0);
   return out;
 }
 
