@@ -59,7 +59,7 @@ InputFile::~InputFile() {
 }
 
 void InputFile::release_pages() const {
-  if (mapping_->address != nullptr) ::madvise(mapping_->address, size_, MADV_DONTNEED);
+  if (mapping_->address != nullptr) ::madvise(mapping_->address, size(), MADV_DONTNEED);
 }
 
 std::shared_ptr<const InputFile> InputFile::open(const std::string& path) {
