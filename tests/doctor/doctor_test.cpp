@@ -294,6 +294,26 @@ TEST(Doctor, MakesAFindingOfEveryDamageWithAndWithoutABase) {
   }
 }
 
+TEST(Doctor, ProposesTheGlobalScaleThatIsMissingOrZero) {
+  for (const bool missing : {true, false}) {
+    Folder folder(nvfp4(), kNvfp4);
+    const std::string scale = "transformer_blocks.1.ff.net.2.weight_scale_2";
+    const float sound = floats_of(folder.tensors.at(scale))[0];
+    if (missing) {
+      folder.tensors.erase(scale);
+    } else {
+      folder.tensors[scale] = f32_tensor({0});
+    }
+    const DoctorReport report = folder.examined();
+    EXPECT_THAT(problems(report),
+                ElementsAre(missing ? "weight_without_scale" : "bad_scale", "global_scale"));
+    EXPECT_GT(*report.findings[1].error, 1000.0);
+    EXPECT_LT(*report.findings[1].error_after, 0.11);
+    const std::size_t where = report.findings[1].message.find("where ") + 6;
+    EXPECT_NEAR(std::stof(report.findings[1].message.substr(where)) / sound, 1.0, 0.02);
+  }
+}
+
 TEST(Doctor, MakesAFindingOfEveryFp8Damage) {
   OwnedTensors sound = tiny();
   quantize_fp8(sound, in_block);

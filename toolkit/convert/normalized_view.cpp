@@ -344,6 +344,20 @@ void for_each_module(std::map<std::string, StoredModule>& modules,
   }
 }
 
+/// Where somebody takes errors, a packed layer stays readable without its float32 scales.
+void check_nvfp4(StoredModule& module, const NormalizeInput& input) {
+  check_nvfp4_blocks(module, input.comfy);
+  for (const char* parameter : {"weight_scale_2", "input_scale"}) {
+    try {
+      check_nvfp4_scale(module, parameter);
+    } catch (const Error& error) {
+      if (!input.on_error) throw;
+      input.on_error(module.name, error);
+      module.tensors.erase(parameter);
+    }
+  }
+}
+
 }  // namespace
 
 NormalizedTensors normalize(const NormalizeInput& input) {
@@ -354,7 +368,7 @@ NormalizedTensors normalize(const NormalizeInput& input) {
   for_each_module(stored.modules, input, [&](StoredModule& module) {
     check_scales_have_weight(module);
     module.nvfp4 = is_packed(module, input.quant.scheme);
-    if (module.nvfp4) check_nvfp4_module(module, input.comfy);
+    if (module.nvfp4) check_nvfp4(module, input);
     packed = packed || module.nvfp4;
   });
   Nvfp4Storage storage;
@@ -384,7 +398,7 @@ TensorTable plain_table(const TensorView& view) {
     if (is_companion(parts.parameter)) continue;
     TensorFacts facts{.dtype = tensor.dtype, .shape = tensor.shape};
     const bool packed = parts.parameter == "weight" && tensor.dtype == Dtype::u8 &&
-                        view.find(parts.module + ".weight_scale_2") != nullptr;
+                        view.find(parts.module + ".weight_scale") != nullptr;
     if (packed) facts.shape.back() *= 2;
     table.emplace(name, std::move(facts));
   }

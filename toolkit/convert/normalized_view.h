@@ -29,8 +29,8 @@ struct NormalizeInput {
   bool comfy =
       false;  ///< it carries ComfyUI's per-layer markers, which imply comfy-kitchen's layout
   Access access = Access::map;
-  /// For whoever looks for what is wrong: gets the error of a stored module, whose tensors the view then lacks. Without it
-  /// errors are raised.
+  /// For whoever looks for what is wrong: gets the error of a stored module, whose tensors the view then lacks; of a packed
+  /// layer only a float32 scale that cannot be. Without it errors are raised.
   std::function<void(const std::string& module, const Error& error)> on_error = {};
 };
 
