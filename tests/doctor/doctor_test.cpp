@@ -1,5 +1,6 @@
 #include "doctor/doctor.h"
 
+#include <cstring>
 #include <filesystem>
 
 #include <gmock/gmock.h>
@@ -199,6 +200,27 @@ TEST(Doctor, NamesTheMistakesOfWholeFilesWithBothErrors) {
     marked[module + ".comfy_quant"] = text_tensor(R"({"format": "nvfp4"})");
   EXPECT_THAT(problems(Folder(marked, nullptr).examined()),
               ElementsAre("nibble_order", "scale_order"));
+}
+
+TEST(Doctor, NamesScalesWhoseOrderOnlyTheirShapeTells) {
+  OwnedTensors odd = {{"x_embedder.weight", bf16_of({96, 80}, std::vector<float>(96 * 80, 0.5f))}};
+  for (std::size_t i = 0; i < 96 * 80; ++i) {
+    const auto half = static_cast<std::uint16_t>(0x3c00 + i * 7919 % 512);
+    std::memcpy(odd.at("x_embedder.weight").bytes.data() + 2 * i, &half, 2);
+  }
+  TemporaryFolder original;
+  write_text(original / "config.json", "{}");
+  write_tensors(original / kWeights, odd);
+  Folder folder(odd, kNvfp4);
+  quantize_nvfp4(folder.tensors, [](const std::string& module) { return module; });
+  EXPECT_FALSE(examine(folder.write(), original.path().string()).has_problems());
+  swizzle_of(folder.tensors.at("x_embedder.weight_scale"));
+  const DoctorReport report = examine(folder.write(), original.path().string());
+  EXPECT_THAT(problems(report), ElementsAre("scale_order"));
+  EXPECT_THAT(messages(report), HasSubstr("which nothing declares"));
+  EXPECT_LT(*report.layers[0].error, 0.11);
+  folder.quantization["checkpoint_weight_scale_layout"] = "swizzled";
+  EXPECT_FALSE(examine(folder.write(), original.path().string()).has_problems());
 }
 
 TEST(Doctor, SaysWhenAKeyContradictsTheWeights) {

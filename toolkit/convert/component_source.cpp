@@ -186,6 +186,7 @@ TransformerSource resolve_transformer(const std::string& component,
   source.quant.ignore = std::move(normalized.ignore);
   source.tensors = std::move(normalized.view);
   source.unswizzled = std::move(normalized.unswizzled);
+  source.undeclared = std::move(normalized.undeclared);
   append(found.reasons, source.reasons);
   append(normalized.reasons, source.reasons);
   if (!has_config) deduce_architecture(source, options);

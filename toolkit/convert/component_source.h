@@ -32,8 +32,8 @@ struct TransformerSource {
       tensors;  ///< in the diffusers dialect and the one form per scheme
   QuantConfig quant;
   Detection detection;  ///< family and dialect as stored; the variant is that of `tensors`
-  std::set<std::string>
-      unswizzled;  ///< modules of `tensors` whose block scales were stored in the 128x4 order
+  std::set<std::string> unswizzled;  ///< as NormalizedTensors has them
+  std::set<std::string> undeclared;  ///< as NormalizedTensors has them
   std::vector<std::string> reasons;  ///< one sentence per decision
 };
 

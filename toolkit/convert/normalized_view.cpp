@@ -372,16 +372,19 @@ NormalizedTensors normalize(const NormalizeInput& input) {
     packed = packed || module.nvfp4;
   });
   Nvfp4Storage storage;
+  ScaleLayout habit = storage.scales;
   if (packed) {
     storage = nvfp4_storage(input.quant, input.mark, input.comfy, out.reasons);
+    habit = storage.scales;
     follow_shapes(stored.modules, storage, out.reasons);
   }
   const auto view = std::make_shared<NormalizedView>(input.checkpoint, input.access);
   for_each_module(stored.modules, input, [&](const StoredModule& module) {
     const ScaleLayout layout =
         module.nvfp4 ? scale_layout_of(module, storage) : ScaleLayout::linear;
-    if (layout == ScaleLayout::swizzled) {
-      for (const DialectPart& part : module.parts) out.unswizzled.insert(part.module);
+    for (const DialectPart& part : module.parts) {
+      if (layout == ScaleLayout::swizzled) out.unswizzled.insert(part.module);
+      if (module.nvfp4 && layout != habit) out.undeclared.insert(part.module);
     }
     ModulePlan(module, *view).add(layout, storage.high_nibble_first);
   });

@@ -42,6 +42,8 @@ struct NormalizedTensors {
       ignore;  ///< the config's ignore list and what it means in the view's names
   std::set<std::string>
       unswizzled;  ///< the view's modules whose block scales were stored in the 128x4 order
+  std::set<std::string>
+      undeclared;  ///< those whose order no key and no habit tells, only the stored shape
 };
 
 /// Plans the view; tensors are rearranged when they are read. Tensors of quantizers, markers and other networks are left

@@ -57,6 +57,7 @@ class Examination {
       check_tensors_of_base(source_, base_, broken_, findings_);
     }
     check_ignored(source_, layers, findings_);
+    check_declared_order(source_, findings_);
     ProgressBar progress("examining", layers.size(), "layer");
     for (const Layer& layer : layers) {
       check_interrupt();
