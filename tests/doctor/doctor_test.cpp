@@ -1,5 +1,6 @@
 #include "doctor/doctor.h"
 
+#include <cstring>
 #include <filesystem>
 
 #include <gmock/gmock.h>
@@ -201,6 +202,27 @@ TEST(Doctor, NamesTheMistakesOfWholeFilesWithBothErrors) {
               ElementsAre("nibble_order", "scale_order"));
 }
 
+TEST(Doctor, NamesScalesWhoseOrderOnlyTheirShapeTells) {
+  OwnedTensors odd = {{"x_embedder.weight", bf16_of({96, 80}, std::vector<float>(96 * 80, 0.5f))}};
+  for (std::size_t i = 0; i < 96 * 80; ++i) {
+    const auto half = static_cast<std::uint16_t>(0x3c00 + i * 7919 % 512);
+    std::memcpy(odd.at("x_embedder.weight").bytes.data() + 2 * i, &half, 2);
+  }
+  TemporaryFolder original;
+  write_text(original / "config.json", "{}");
+  write_tensors(original / kWeights, odd);
+  Folder folder(odd, kNvfp4);
+  quantize_nvfp4(folder.tensors, [](const std::string& module) { return module; });
+  EXPECT_FALSE(examine(folder.write(), original.path().string()).has_problems());
+  swizzle_of(folder.tensors.at("x_embedder.weight_scale"));
+  const DoctorReport report = examine(folder.write(), original.path().string());
+  EXPECT_THAT(problems(report), ElementsAre("scale_order"));
+  EXPECT_THAT(messages(report), HasSubstr("which nothing declares"));
+  EXPECT_LT(*report.layers[0].error, 0.11);
+  folder.quantization["checkpoint_weight_scale_layout"] = "swizzled";
+  EXPECT_FALSE(examine(folder.write(), original.path().string()).has_problems());
+}
+
 TEST(Doctor, SaysWhenAKeyContradictsTheWeights) {
   Json swapped = kNvfp4;
   swapped["swap_weight_nibbles"] = true;
@@ -291,6 +313,26 @@ TEST(Doctor, MakesAFindingOfEveryDamageWithAndWithoutABase) {
       const DoctorReport report = folder.examined(with_base);
       EXPECT_THAT(problems(report), Contains(damage.kind)) << messages(report);
     }
+  }
+}
+
+TEST(Doctor, ProposesTheGlobalScaleThatIsMissingOrZero) {
+  for (const bool missing : {true, false}) {
+    Folder folder(nvfp4(), kNvfp4);
+    const std::string scale = "transformer_blocks.1.ff.net.2.weight_scale_2";
+    const float sound = floats_of(folder.tensors.at(scale))[0];
+    if (missing) {
+      folder.tensors.erase(scale);
+    } else {
+      folder.tensors[scale] = f32_tensor({0});
+    }
+    const DoctorReport report = folder.examined();
+    EXPECT_THAT(problems(report),
+                ElementsAre(missing ? "weight_without_scale" : "bad_scale", "global_scale"));
+    EXPECT_GT(*report.findings[1].error, 1000.0);
+    EXPECT_LT(*report.findings[1].error_after, 0.11);
+    const std::size_t where = report.findings[1].message.find("where ") + 6;
+    EXPECT_NEAR(std::stof(report.findings[1].message.substr(where)) / sound, 1.0, 0.02);
   }
 }
 

@@ -9,6 +9,7 @@
 #include "base/float.h"
 #include "family/dialect.h"
 #include "format/checkpoint.h"
+#include "format/helpers.h"
 #include "quant/fp8.h"
 #include "quant/nvfp4.h"
 
@@ -109,11 +110,24 @@ OwnedTensors load_tensors(const TensorView& view) {
 void write_tensors(const std::string& path,
                    const OwnedTensors& tensors,
                    const std::map<std::string, std::string>& metadata) {
-  std::vector<TensorData> rows;
-  for (const auto& [name, tensor] : tensors)
-    rows.push_back({name, tensor.dtype, tensor.shape, tensor.bytes});
-  std::remove(path.c_str());
-  write_safetensors(path, rows, metadata);
+  Json header = {{"__metadata__", metadata}};
+  std::string data;
+  // Wide elements first, so that all are aligned.
+  std::vector<std::pair<std::string, const OwnedTensor*>> rows;
+  for (const auto& [name, tensor] : tensors) rows.emplace_back(name, &tensor);
+  std::stable_sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) {
+    return bits(a.second->dtype) > bits(b.second->dtype);
+  });
+  for (const auto& [name, tensor] : rows) {
+    const std::size_t begin = data.size();
+    data += text_of(tensor->bytes);
+    header[name] = {{"dtype", ditq::name(tensor->dtype)},
+                    {"shape", tensor->shape},
+                    {"data_offsets", {begin, data.size()}}};
+  }
+  std::string text = header.dump();
+  text.resize((text.size() + 7) / 8 * 8, ' ');
+  put_file(path, safetensors_bytes(text, data));
 }
 
 OwnedTensor f32_tensor(const std::vector<float>& values) {

@@ -31,7 +31,7 @@ using OwnedTensors = std::map<std::string, OwnedTensor>;
 OwnedTensors load_tensors(const std::string& path);
 OwnedTensors load_tensors(const TensorView& view);
 
-/// Writes a .safetensors file.
+/// Writes a .safetensors file, without waiting for the disk.
 void write_tensors(const std::string& path,
                    const OwnedTensors& tensors,
                    const std::map<std::string, std::string>& metadata = {{"format", "pt"}});

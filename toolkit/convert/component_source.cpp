@@ -95,13 +95,13 @@ Json deduced_config(const TransformerSource& source) {
   return family->deduce_config(plain_table(*source.tensors), source.checkpoint->path());
 }
 
-/// Fills in a missing config; where somebody takes errors, it may stay empty.
+/// Fills in a missing config.
 void deduce_architecture(TransformerSource& source, const ResolveOptions& options) {
   try {
     source.config = deduced_config(source);
     source.reasons.emplace_back("architecture deduced from the tensors; there is no config.json");
   } catch (const Error& error) {
-    if (!options.on_error) throw;
+    if (options.needs_architecture) throw;
     source.reasons.emplace_back(error.what());
   }
 }
@@ -127,8 +127,8 @@ void append(const std::vector<std::string>& more, std::vector<std::string>& to) 
   to.insert(to.end(), more.begin(), more.end());
 }
 
-/// Opens the files and reads the config, where there is one.
-void open_source(const std::string& component,
+/// Opens the files and reads the config. False: there is none.
+bool open_source(const std::string& component,
                  const std::string& files,
                  TransformerSource& source) {
   const bool is_file = fs::is_regular_file(component);
@@ -139,12 +139,12 @@ void open_source(const std::string& component,
   if (!is_file || fs::exists(source.config_path)) source.config = component_config(folder.string());
   const std::string chosen = !files.empty() ? files : is_file ? component : folder.string();
   source.checkpoint = std::make_shared<const Checkpoint>(open_component(chosen));
-  if (!source.config.empty()) return;
+  if (!is_file || fs::exists(source.config_path)) return true;
   source.config_path = source.checkpoint->path();
   source.config = metadata_config(*source.checkpoint);
-  if (!source.config.empty()) {
-    source.reasons.emplace_back("architecture from the file's metadata; there is no config.json");
-  }
+  if (source.config.empty()) return false;
+  source.reasons.emplace_back("architecture from the file's metadata; there is no config.json");
+  return true;
 }
 
 }  // namespace
@@ -164,14 +164,14 @@ TransformerSource resolve_transformer(const std::string& component,
   TransformerSource source;
   const std::string files = weights.empty() ? weights : weight_files(weights);
   if (!weights.empty()) source.reasons.push_back("weights from " + files);
-  open_source(component, files, source);
+  const bool has_config = open_source(component, files, source);
 
   const Json& config = source.config;
   source.detection =
-      detect(config.empty() ? Json(nullptr) : config, table_of(*source.checkpoint),
+      detect(has_config ? config : Json(nullptr), table_of(*source.checkpoint),
              source.checkpoint->shards().at(source.checkpoint->first_shard()).metadata);
   const QuantFinding found = quantization_of({.checkpoint = source.checkpoint.get(),
-                                              .config = config.empty() ? nullptr : &config,
+                                              .config = has_config ? &config : nullptr,
                                               .config_path = source.config_path,
                                               .weights = files,
                                               .mark = source.detection.mark},
@@ -186,9 +186,10 @@ TransformerSource resolve_transformer(const std::string& component,
   source.quant.ignore = std::move(normalized.ignore);
   source.tensors = std::move(normalized.view);
   source.unswizzled = std::move(normalized.unswizzled);
+  source.undeclared = std::move(normalized.undeclared);
   append(found.reasons, source.reasons);
   append(normalized.reasons, source.reasons);
-  if (config.empty()) deduce_architecture(source, options);
+  if (!has_config) deduce_architecture(source, options);
   const FamilySpec* family = source.detection.family;
   source.detection.variant =
       family == nullptr ? nullptr

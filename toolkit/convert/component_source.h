@@ -32,8 +32,8 @@ struct TransformerSource {
       tensors;  ///< in the diffusers dialect and the one form per scheme
   QuantConfig quant;
   Detection detection;  ///< family and dialect as stored; the variant is that of `tensors`
-  std::set<std::string>
-      unswizzled;  ///< modules of `tensors` whose block scales were stored in the 128x4 order
+  std::set<std::string> unswizzled;  ///< as NormalizedTensors has them
+  std::set<std::string> undeclared;  ///< as NormalizedTensors has them
   std::vector<std::string> reasons;  ///< one sentence per decision
 };
 
@@ -43,6 +43,8 @@ struct ResolveOptions {
   /// For whoever looks for what is wrong: gets what is wrong with the declaration ("" as module) or with a module, which
   /// the view then lacks; the tensors alone say what is quantized. Without it errors are raised.
   std::function<void(const std::string& module, const Error& error)> on_error = {};
+  bool needs_architecture =
+      true;  ///< false: without a config, one that cannot be deduced stays empty
 };
 
 /// `component`: a folder with config.json, its parent with a folder `transformer`, or a .safetensors file: then the

@@ -345,6 +345,20 @@ void for_each_module(std::map<std::string, StoredModule>& modules,
   }
 }
 
+/// Where somebody takes errors, a packed layer stays readable without its float32 scales.
+void check_nvfp4(StoredModule& module, const NormalizeInput& input) {
+  check_nvfp4_blocks(module, input.comfy);
+  for (const char* parameter : {"weight_scale_2", "input_scale"}) {
+    try {
+      check_nvfp4_scale(module, parameter);
+    } catch (const Error& error) {
+      if (!input.on_error) throw;
+      input.on_error(module.name, error);
+      module.tensors.erase(parameter);
+    }
+  }
+}
+
 }  // namespace
 
 NormalizedTensors normalize(const NormalizeInput& input) {
@@ -355,20 +369,23 @@ NormalizedTensors normalize(const NormalizeInput& input) {
   for_each_module(stored.modules, input, [&](StoredModule& module) {
     check_scales_have_weight(module);
     module.nvfp4 = is_packed(module, input.quant.scheme);
-    if (module.nvfp4) check_nvfp4_module(module, input.comfy);
+    if (module.nvfp4) check_nvfp4(module, input);
     packed = packed || module.nvfp4;
   });
   Nvfp4Storage storage;
+  ScaleLayout habit = storage.scales;
   if (packed) {
     storage = nvfp4_storage(input.quant, input.mark, input.comfy, out.reasons);
+    habit = storage.scales;
     follow_shapes(stored.modules, storage, out.reasons);
   }
   const auto view = std::make_shared<NormalizedView>(input.checkpoint, input.access);
   for_each_module(stored.modules, input, [&](const StoredModule& module) {
     const ScaleLayout layout =
         module.nvfp4 ? scale_layout_of(module, storage) : ScaleLayout::linear;
-    if (layout == ScaleLayout::swizzled) {
-      for (const DialectPart& part : module.parts) out.unswizzled.insert(part.module);
+    for (const DialectPart& part : module.parts) {
+      if (layout == ScaleLayout::swizzled) out.unswizzled.insert(part.module);
+      if (module.nvfp4 && layout != habit) out.undeclared.insert(part.module);
     }
     ModulePlan(module, *view).add(layout, storage.high_nibble_first);
   });
@@ -385,7 +402,7 @@ TensorTable plain_table(const TensorView& view) {
     if (is_companion(parts.parameter)) continue;
     TensorFacts facts{.dtype = tensor.dtype, .shape = tensor.shape};
     const bool packed = parts.parameter == "weight" && tensor.dtype == Dtype::u8 &&
-                        view.find(parts.module + ".weight_scale_2") != nullptr;
+                        view.find(parts.module + ".weight_scale") != nullptr;
     if (packed) facts.shape.back() *= 2;
     table.emplace(name, std::move(facts));
   }

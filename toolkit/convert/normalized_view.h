@@ -29,8 +29,8 @@ struct NormalizeInput {
   bool comfy =
       false;  ///< it carries ComfyUI's per-layer markers, which imply comfy-kitchen's layout
   Access access = Access::map;
-  /// For whoever looks for what is wrong: gets the error of a stored module, whose tensors the view then lacks. Without it
-  /// errors are raised.
+  /// For whoever looks for what is wrong: gets the error of a stored module, whose tensors the view then lacks; of a packed
+  /// layer only a float32 scale that cannot be. Without it errors are raised.
   std::function<void(const std::string& module, const Error& error)> on_error = {};
 };
 
@@ -42,6 +42,8 @@ struct NormalizedTensors {
       ignore;  ///< the config's ignore list and what it means in the view's names
   std::set<std::string>
       unswizzled;  ///< the view's modules whose block scales were stored in the 128x4 order
+  std::set<std::string>
+      undeclared;  ///< those whose order no key and no habit tells, only the stored shape
 };
 
 /// Plans the view; tensors are rearranged when they are read. Tensors of quantizers, markers and other networks are left

@@ -47,6 +47,11 @@ void check_scales(const TensorInfo& scale, std::size_t parts) {
   }
 }
 
+[[noreturn]] void fail_missing(const StoredModule& module, const std::string& parameter) {
+  throw Error(ErrorCode::weight_without_scale, "an NVFP4 weight lacks a scale",
+              facts(*module.find("weight"), module.name + "." + parameter, "nothing"));
+}
+
 }  // namespace
 
 const TensorInfo* StoredModule::find(const std::string& parameter) const {
@@ -78,27 +83,24 @@ StoredModules stored_modules(const Checkpoint& checkpoint, const DialectNames& n
   return out;
 }
 
-void check_nvfp4_module(const StoredModule& module, bool comfy) {
+void check_nvfp4_blocks(const StoredModule& module, bool comfy) {
   const TensorInfo& weight = *module.find("weight");
-  for (const char* scale : {"weight_scale", "weight_scale_2"}) {
-    if (module.find(scale) != nullptr) continue;
-    throw Error(ErrorCode::weight_without_scale, "an NVFP4 weight lacks a scale",
-                facts(weight, module.name + "." + scale, "nothing"));
-  }
   if (weight.shape.size() != 2 || weight.shape[1] < 1 || weight.shape[1] % kBlockBytes != 0) {
     throw Error(ErrorCode::wrong_shape, "a packed weight is no matrix of whole blocks",
                 facts(weight, "[rows, bytes], a row a multiple of 8 bytes: 16 elements",
                       to_string(weight.shape)));
   }
-  const TensorInfo& scales = *module.find("weight_scale");
-  if (scales.dtype != Dtype::f8_e4m3 && !(comfy && scales.dtype == Dtype::u8)) {
-    throw Error(ErrorCode::wrong_dtype, "NVFP4 block scales have the wrong dtype",
-                facts(scales, "F8_E4M3", std::string(name(scales.dtype))));
-  }
-  check_scales(*module.find("weight_scale_2"), module.parts.size());
-  if (const TensorInfo* input = module.find("input_scale")) {
-    check_scales(*input, module.parts.size());
-  }
+  const TensorInfo* scales = module.find("weight_scale");
+  if (scales == nullptr) fail_missing(module, "weight_scale");
+  if (scales->dtype == Dtype::f8_e4m3 || (comfy && scales->dtype == Dtype::u8)) return;
+  throw Error(ErrorCode::wrong_dtype, "NVFP4 block scales have the wrong dtype",
+              facts(*scales, "F8_E4M3", std::string(name(scales->dtype))));
+}
+
+void check_nvfp4_scale(const StoredModule& module, const std::string& parameter) {
+  const TensorInfo* scale = module.find(parameter);
+  if (scale != nullptr) return check_scales(*scale, module.parts.size());
+  if (parameter != "input_scale") fail_missing(module, parameter);
 }
 
 }  // namespace ditq

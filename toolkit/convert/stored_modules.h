@@ -34,9 +34,12 @@ struct StoredModules {
 /// Groups a checkpoint's tensors. Tensors of quantizers and markers (`comfy_quant`, `scaled_fp8`) are left out.
 StoredModules stored_modules(const Checkpoint& checkpoint, const DialectNames& names);
 
-/// Checks what a packed module consists of: scales that are there, of their dtypes, one positive finite number where one
-/// is due; whole blocks. Shapes of block scales are the caller's. ComfyUI's older files keep block scales as U8.
-/// Errors: weight_without_scale, wrong_dtype, wrong_shape, bad_scale.
-void check_nvfp4_module(const StoredModule& module, bool comfy);
+/// Checks a packed module's weight and that block scales of their dtype are there; their shape is the caller's. ComfyUI's
+/// older files keep block scales as U8. Errors: weight_without_scale, wrong_dtype, wrong_shape.
+void check_nvfp4_blocks(const StoredModule& module, bool comfy);
+
+/// Checks one of a packed module's float32 scales, "weight_scale_2" or "input_scale", which may be absent: one positive
+/// finite number, or one for each part. Errors: weight_without_scale, wrong_dtype, wrong_shape, bad_scale.
+void check_nvfp4_scale(const StoredModule& module, const std::string& parameter);
 
 }  // namespace ditq

@@ -23,7 +23,8 @@ namespace ditq {
 namespace {
 
 TransformerSource open_base(const std::string& path) {
-  TransformerSource base = resolve_transformer(path, "", {.access = Access::copy});
+  TransformerSource base =
+      resolve_transformer(path, "", {.access = Access::copy, .needs_architecture = false});
   if (base.quant.scheme == Scheme::none) return base;
   throw Error(ErrorCode::wrong_dtype, "the base is quantized itself",
               {.path = path,
@@ -37,11 +38,12 @@ class Examination {
   Examination(const std::string& path, const std::string& base) {
     report_.path = path;
     report_.base = base;
-    source_ = resolve_transformer(
-        path, "",
-        {.access = Access::copy, .on_error = [this](const std::string& module, const Error& error) {
-           take_error(module, error);
-         }});
+    source_ =
+        resolve_transformer(path, "",
+                            {.access = Access::copy,
+                             .on_error = [this](const std::string& module,
+                                                const Error& error) { take_error(module, error); },
+                             .needs_architecture = false});
     if (!base.empty()) base_ = open_base(base);
   }
 
@@ -55,6 +57,7 @@ class Examination {
       check_tensors_of_base(source_, base_, broken_, findings_);
     }
     check_ignored(source_, layers, findings_);
+    check_declared_order(source_, findings_);
     ProgressBar progress("examining", layers.size(), "layer");
     for (const Layer& layer : layers) {
       check_interrupt();
@@ -70,7 +73,7 @@ class Examination {
   }
 
  private:
-  /// What cannot be read of a stored module, whose parts are then missing from the view.
+  /// What cannot be read of a stored module; its parts may be missing from the view.
   void take_error(const std::string& module, const Error& error) {
     findings_.add(error, module);
     errors_.push_back(module);

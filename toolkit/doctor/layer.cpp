@@ -81,7 +81,7 @@ std::optional<Layer> find_layer(const TensorView& view, const std::string& name)
   layer.rows = static_cast<std::size_t>(weight->shape[0]);
   layer.columns = static_cast<std::size_t>(std::accumulate(
       weight->shape.begin() + 1, weight->shape.end(), std::int64_t{1}, std::multiplies<>()));
-  if (weight->dtype == Dtype::u8 && view.find(name + ".weight_scale_2") != nullptr) {
+  if (weight->dtype == Dtype::u8 && view.find(name + ".weight_scale") != nullptr) {
     layer.encoding = Encoding::nvfp4;
     layer.columns *= 2;
   } else if (weight->dtype == Dtype::f8_e4m3) {
@@ -118,7 +118,8 @@ LayerData::LayerData(const TensorView& view, const Layer& layer) : layer_(layer)
   if (layer.encoding == Encoding::fp8) read_fp8_scales(view);
   if (layer.encoding == Encoding::nvfp4) {
     block_scales_ = view.read(layer.name + ".weight_scale");
-    scale_ = plain_values(view, layer.name + ".weight_scale_2").at(0);
+    const std::string scale = layer.name + ".weight_scale_2";
+    if (view.find(scale) != nullptr) scale_ = plain_values(view, scale).at(0);
   }
   if (layer.smoothed) read_svdquant(view);
 }

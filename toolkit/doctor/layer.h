@@ -66,7 +66,7 @@ class LayerData {
   std::span<const std::uint8_t> block_scales() const;
   /// Whether both are plain weights of one dtype and the same bytes.
   bool equals(const LayerData& other) const;
-  /// weight_scale_2 of NVFP4; weight_scale of FP8 where it is one; 1 otherwise.
+  /// weight_scale_2 of NVFP4, weight_scale of FP8 where it is one; 1 where there is none, as loaders fill it in.
   float scale() const { return scale_; }
 
   /// The weight that the layer computes with: dequantized, SVDQuant's parts included. out holds `columns` values.

@@ -81,6 +81,22 @@ void check_tensors_of_family(const TransformerSource& source, Findings& findings
   }
 }
 
+void check_declared_order(const TransformerSource& source, Findings& findings) {
+  for (const std::string& layer : source.undeclared) {
+    const bool swizzled = source.unswizzled.contains(layer);
+    const std::string order =
+        swizzled ? "look swizzled by their shape" : "look row by row by their shape";
+    findings.add(
+        {.kind = "scale_order",
+         .one = "block scales of '{}' " + order + ", which nothing declares",
+         .many = "block scales of {} layers " + order + ", which nothing declares",
+         .advice = fmt::format("ditq reads them right. Set checkpoint_weight_scale_layout to "
+                               "'{}' for loaders that do not look at shapes",
+                               name(swizzled ? ScaleLayout::swizzled : ScaleLayout::linear))},
+        layer);
+  }
+}
+
 void check_ignored(const TransformerSource& source,
                    const std::vector<Layer>& layers,
                    Findings& findings) {

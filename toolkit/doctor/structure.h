@@ -20,7 +20,10 @@ void check_tensors_of_base(const TransformerSource& source,
 /// Compares names and shapes with the family's table, where the config gives its dims.
 void check_tensors_of_family(const TransformerSource& source, Findings& findings);
 
-/// Layers that the ignore list names, though they are quantized; and matrices that it does not name, though they are not.
+/// Layers whose scale order only their shapes tell: ditq reads them, loaders that go by keys and habit do not.
+void check_declared_order(const TransformerSource& source, Findings& findings);
+
+/// Layers that the ignore list names, though they are quantized.
 void check_ignored(const TransformerSource& source,
                    const std::vector<Layer>& layers,
                    Findings& findings);
