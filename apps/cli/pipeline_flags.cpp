@@ -9,12 +9,12 @@ void add_pipeline_flags(Flags& flags, PipelineFlags& target) {
   flags.group("Machine");
   flags
       .add("jobs", target.jobs, "N",
-           "Threads that read, compute and write; the output is the same for any number (one a "
-           "core, at most 16)")
+           "Threads that read, compute and write; the output is the same for any number (two a "
+           "core, 8 to 16)")
       .at_least(1);
   flags.add("max-memory", target.max_memory, "BYTES",
             "Most resident memory to take, such as 512MiB or 1GB; fewer threads run where it is "
-            "short (256MiB)");
+            "short (220MiB)");
 }
 
 PipelineLimits parse_pipeline_flags(const PipelineFlags& flags) {

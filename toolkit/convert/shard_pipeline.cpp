@@ -43,9 +43,9 @@ std::uint64_t resident_memory() {
   return file ? resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)) : 0;
 }
 
-/// Threads wait for the disk most of the time: more than cores keep it busy.
+/// Threads wait for the disk most of the time: more than cores keep it busy (docs/performance.md has figures).
 std::uint64_t default_jobs() {
-  return std::clamp<std::uint64_t>(2 * std::uint64_t{std::thread::hardware_concurrency()}, 4, 16);
+  return std::clamp<std::uint64_t>(2 * std::uint64_t{std::thread::hardware_concurrency()}, 8, 16);
 }
 
 /// Threads and bytes of a block that fit the memory.

@@ -14,7 +14,7 @@ namespace ditq {
 
 /// What a conversion may take of the machine.
 struct PipelineLimits {
-  std::uint64_t jobs = 0;        ///< threads that read, compute and write; 0: two a core, 4 to 16
+  std::uint64_t jobs = 0;        ///< threads that read, compute and write; 0: two a core, 8 to 16
   std::uint64_t max_memory = 0;  ///< bytes of resident memory of the process; 0: about 220 MiB
 };
 
