@@ -19,9 +19,10 @@ constexpr const char* kExample =
 ExitCode run_doctor(const Arguments& arguments) {
   std::string path;
   std::string base;
+  bool verify = false;
   bool layers = false;
   bool json = false;
-  Flags flags("doctor", "PATH [--base DIR] [--layers] [--json]",
+  Flags flags("doctor", "PATH [--base DIR] [--verify] [--layers] [--json]",
               "Find what is wrong with a transformer's checkpoint: tensors that are missing or do "
               "not fit, scales that cannot be, nibbles, block scales or halves in another order "
               "than loaders think. Every sign is read without a base; with one, every weight is "
@@ -35,13 +36,16 @@ ExitCode run_doctor(const Arguments& arguments) {
       .required()
       .path();
   flags.add("base", base, "DIR", "The original, unquantized transformer").path();
+  flags.add(
+      "verify", verify,
+      "Read every shard whole and compare it with the file 'checksums' that conversions write");
   flags.group("Output");
   flags.add("layers", layers, "Every layer, not folded by role");
   flags.add("json", json, "As JSON");
   flags.epilog(kExample);
   if (!flags.parse(arguments)) return ExitCode::done;
 
-  const DoctorReport report = examine(path, base);
+  const DoctorReport report = examine(path, base, verify);
   if (json) {
     write_output(dump_json(to_json(report), {.indent = 2}) + "\n");
   } else {

@@ -1,5 +1,8 @@
 // doctor and inspect as a user runs them, on a small model in the forms that other tools write.
 
+#include <filesystem>
+#include <fstream>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -7,6 +10,7 @@
 #include "cli/ditq_program.h"
 #include "family/registry.h"
 #include "format/helpers.h"
+#include "support/nvfp4_export.h"
 #include "support/owned_tensors.h"
 #include "support/paths.h"
 
@@ -75,6 +79,35 @@ TEST(DoctorCommand, ExitsWithThreeWhereAFileCannotBeParsedAndWithTwoForUsage) {
   EXPECT_EQ(broken.out, "");
   EXPECT_EQ(ditq({"doctor", folder / "absent"}).exit_code, 3);
   EXPECT_EQ(ditq({"doctor"}).exit_code, 2);
+}
+
+TEST(DoctorCommand, VerifiesTheChecksumsOfAConversion) {
+  const TemporaryFolder folder;
+  const std::string out = folder / "mixed";
+  write_flux1_nvfp4_export(folder / "export");
+  ASSERT_EQ(ditq({"build-nvfp4", "--base-transformer-dir", (tiny_flux() / "transformer").string(),
+                  "--modelopt-hf-dir", folder / "export", "--output-dir", out, "--pattern-preset",
+                  "flux1-nvfp4"})
+                .exit_code,
+            0);
+  const ProcessResult right = ditq({"doctor", out, "--verify", "--json"});
+  EXPECT_EQ(right.exit_code, 0) << right.out << right.err;
+  EXPECT_EQ(parse_json(right.out, "stdout")["verified"],
+            Json({"diffusion_pytorch_model.safetensors"}));
+
+  // The last byte of a block scale: still a number, and no longer what was written.
+  std::fstream file(out + kWeights, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekg(-1, std::ios::end);
+  const char last = static_cast<char>(file.peek() ^ 1);
+  file.seekp(-1, std::ios::end);
+  file.put(last);
+  file.close();
+  const ProcessResult wrong = ditq({"doctor", out, "--verify"});
+  EXPECT_EQ(wrong.exit_code, 1);
+  EXPECT_THAT(wrong.out, HasSubstr("changed since it was written"));
+
+  std::filesystem::remove(out + "/checksums");
+  EXPECT_EQ(ditq({"doctor", out, "--verify"}).exit_code, 3);
 }
 
 TEST(InspectCommand, TellsHowAPackedFileIsRead) {

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "base/progress.h"
+#include "convert/checksums.h"
 #include "convert/component_source.h"
 #include "doctor/base_checks.h"
 #include "doctor/findings.h"
@@ -21,6 +22,8 @@
 
 namespace ditq {
 namespace {
+
+namespace fs = std::filesystem;
 
 TransformerSource open_base(const std::string& path) {
   TransformerSource base =
@@ -35,7 +38,7 @@ TransformerSource open_base(const std::string& path) {
 /// One examination.
 class Examination {
  public:
-  Examination(const std::string& path, const std::string& base) {
+  Examination(const std::string& path, const std::string& base, bool verify) : verify_(verify) {
     report_.path = path;
     report_.base = base;
     source_ =
@@ -49,6 +52,7 @@ class Examination {
 
   DoctorReport run() {
     describe();
+    if (verify_) verify_files();
     std::vector<Layer> layers = layers_of(*source_.tensors);
     for (Layer& layer : layers) layer.unswizzled = source_.unswizzled.contains(layer.name);
     if (report_.base.empty()) {
@@ -98,6 +102,30 @@ class Examination {
         look_at_machine(report_.scheme, report_.title, runs, source_.checkpoint->total_size());
   }
 
+  void verify_files() {
+    const fs::path place = source_.checkpoint->path();
+    const fs::path folder = fs::is_directory(place) ? place : place.parent_path();
+    ChecksumReport checked = verify_checksums(folder.string());
+    report_.verified = std::move(checked.intact);
+    for (const ChecksumProblem& problem : checked.problems) {
+      findings_.add("checksum", Severity::problem, sentence(problem),
+                    "Convert again, or copy the checkpoint again");
+    }
+  }
+
+  static std::string sentence(const ChecksumProblem& problem) {
+    switch (problem.kind) {
+      case ChecksumProblem::Kind::missing:
+        return fmt::format("'{}' is listed in {} and not there", problem.name, kChecksumsName);
+      case ChecksumProblem::Kind::unlisted:
+        return fmt::format("'{}' is not listed in {}", problem.name, kChecksumsName);
+      case ChecksumProblem::Kind::differs:
+        break;
+    }
+    return fmt::format("'{}' changed since it was written: SHA-256 {} expected, {} found",
+                       problem.name, problem.expected, problem.found);
+  }
+
   void examine_layer(const Layer& layer) {
     ExaminedLayer& examined =
         report_.layers.emplace_back(ExaminedLayer{.name = layer.name, .stored = layer.stored()});
@@ -117,6 +145,7 @@ class Examination {
     }
   }
 
+  bool verify_;
   DoctorReport report_;
   TransformerSource source_;
   TransformerSource base_;
@@ -128,8 +157,8 @@ class Examination {
 
 }  // namespace
 
-DoctorReport examine(const std::string& path, const std::string& base) {
-  return Examination(path, base).run();
+DoctorReport examine(const std::string& path, const std::string& base, bool verify) {
+  return Examination(path, base, verify).run();
 }
 
 }  // namespace ditq

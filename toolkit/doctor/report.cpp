@@ -57,6 +57,7 @@ Json to_json(const DoctorReport& report) {
           {"findings", findings},
           {"reasons", report.reasons},
           {"layers", layers},
+          {"verified", report.verified},
           {"machine", machine_json(report.machine)}};
 }
 

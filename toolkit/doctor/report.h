@@ -59,6 +59,7 @@ struct DoctorReport {
   std::vector<std::string> reasons;   ///< how it is read
   std::vector<ExaminedLayer> layers;  ///< modules with a weight
   std::vector<Finding> findings;      ///< problems first
+  std::vector<std::string> verified;  ///< files whose checksums were found right
   MachineReport machine;
 
   /// Whether some finding is a problem.
