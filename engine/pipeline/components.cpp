@@ -48,10 +48,13 @@ ComponentFolders::ComponentFolders(const PipelineSources& sources)
   }
 }
 
-std::string ComponentFolders::folder(const std::string& component) const {
+std::string ComponentFolders::place(const std::string& component) const {
   const auto found = overrides_.find(component);
-  const std::string path =
-      found != overrides_.end() ? found->second : (fs::path(path_) / component).string();
+  return found != overrides_.end() ? found->second : (fs::path(path_) / component).string();
+}
+
+std::string ComponentFolders::folder(const std::string& component) const {
+  const std::string path = place(component);
   if (fs::is_directory(path)) return path;
   throw Error(
       ErrorCode::file_not_found, fmt::format("the component '{}' is missing", component),

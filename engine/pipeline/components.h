@@ -19,6 +19,8 @@ class ComponentFolders {
 
   /// `_class_name` of the pipeline, such as "FluxPipeline".
   const std::string& pipeline_class() const { return pipeline_class_; }
+  /// Where a component is: a folder or, for a transformer, also a .safetensors file. It may be absent.
+  std::string place(const std::string& component) const;
   /// The folder of a component: the override, or the folder of that name. Errors: file_not_found.
   std::string folder(const std::string& component) const;
   /// A JSON document of a component's folder. Errors: as read_json.

@@ -165,11 +165,7 @@ std::optional<Fp4Backend> fp4_backend(const TransformerSource& source, const Run
 }
 
 void Flux1Pipeline::describe(const TransformerSource& source, const RunOptions& options) {
-  TensorTable table;
-  for (const auto& [name, info] : source.checkpoint->tensors()) {
-    table.emplace(name, TensorFacts{.dtype = info->dtype, .shape = info->shape});
-  }
-  const Detection detection = detect(source.config, table, {});
+  const Detection& detection = source.detection;
   if (detection.variant != nullptr) defaults_ = detection.variant->defaults;
   description_ = {.family = flux1_family().name,
                   .variant = detection.variant == nullptr ? "" : detection.variant->name,
@@ -323,7 +319,7 @@ std::unique_ptr<Pipeline> load_flux1(const ComponentFolders& folders,
                                      const PipelineSources& sources,
                                      const RunOptions& options) {
   const TransformerSource source =
-      resolve_transformer(folders.folder("transformer"), sources.transformer_weights_path);
+      resolve_transformer(folders.place("transformer"), sources.transformer_weights_path);
   const auto class_name = require_string(source.config, "_class_name", source.config_path);
   if (family_of_class(class_name) != &flux1_family()) {
     throw Error(ErrorCode::family_mismatch,

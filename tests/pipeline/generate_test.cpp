@@ -125,6 +125,17 @@ TEST(Generate, EveryWayToNameTheFp8TransformerRunsTheSameWeights) {
   for (const Picture& picture : pictures) EXPECT_EQ(picture.pixels, pictures.front().pixels);
 }
 
+TEST(Generate, ATransformerMayBeASingleFileWithoutConfig) {
+  const test::TemporaryFolder folder;
+  const std::string file = folder / "transformer.safetensors";
+  std::filesystem::copy_file(test::tiny_flux() / "transformer/diffusion_pytorch_model.safetensors",
+                             file);
+  GenerateRequest request = small_request();
+  const Picture expected = run(request).front().picture;
+  request.sources.components["transformer"] = file;
+  EXPECT_EQ(run(request).front().picture.pixels, expected.pixels);
+}
+
 TEST(Generate, SameSeedGivesTheSameBytes) {
   const GenerateRequest request = small_request();
   EXPECT_EQ(run(request).front().picture.pixels, run(request).front().picture.pixels);
