@@ -476,6 +476,7 @@ def pictures():
     put("bad_picture--too-wide.png", png(announced=(65501, 1)))
     put("bad_picture--bomb.png", png(announced=(65500, 65500)))
     put("bad_picture--one-pixel-row-too-many.png", png(announced=(2**14, 2**13 + 1)))
+    put("bad_picture--more-pixels-than-data.png", png(0, 1, announced=(11269, 11779)))
     put("bad_picture--unknown-colour-type.png", good.replace(chunk(b"IHDR", struct.pack(">IIBBBBB", 5, 3, 8, 2, 0, 0, 0)),
                                                              chunk(b"IHDR", struct.pack(">IIBBBBB", 5, 3, 8, 7, 0, 0, 0))))
     put("bad_picture--palette-missing.png", png(3, 8))

@@ -103,18 +103,31 @@ bool encode(Writer& writer,
   return true;
 }
 
+/// Stops before memory is taken for what cannot be in the file. Like all here it jumps.
+void check_size(Reader& reader) {
+  const std::uint64_t height = png_get_image_height(reader.png, reader.info);
+  const std::uint64_t pixels = height * png_get_image_width(reader.png, reader.info);
+  if (pixels > static_cast<std::uint64_t>(kMaxPixels)) {
+    png_error(reader.png, "the picture has too many pixels");
+  }
+  // Deflate writes at most 258 bytes for 2 bits.
+  constexpr std::uint64_t kMostCompression = 1032;
+  const auto& stream = *static_cast<const Stream*>(png_get_io_ptr(reader.png));
+  if (height * png_get_rowbytes(reader.png, reader.info) / kMostCompression > stream.bytes.size()) {
+    png_error(reader.png, "the file is too short for its picture");
+  }
+}
+
 bool decode(Reader& reader, Picture& picture, std::vector<png_bytep>& rows) {
   if (setjmp(png_jmpbuf(reader.png)) != 0) return false;
   png_read_info(reader.png, reader.info);
+  check_size(reader);
   png_set_expand(reader.png);
   png_set_scale_16(reader.png);
   png_set_gray_to_rgb(reader.png);
   png_set_strip_alpha(reader.png);
   png_set_interlace_handling(reader.png);
   png_read_update_info(reader.png, reader.info);
-  const auto pixels = std::int64_t{png_get_image_width(reader.png, reader.info)} *
-                      png_get_image_height(reader.png, reader.info);
-  if (pixels > kMaxPixels) png_error(reader.png, "the picture has too many pixels");
   picture.width = png_get_image_width(reader.png, reader.info);
   picture.height = png_get_image_height(reader.png, reader.info);
   if (png_get_rowbytes(reader.png, reader.info) != static_cast<std::size_t>(picture.width) * 3) {
