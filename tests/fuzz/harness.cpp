@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <filesystem>
 
 #include <fcntl.h>
@@ -59,7 +60,26 @@ void Folder::remove(const std::string& name) {
   file->descriptor = -1;
 }
 
+namespace {
+
+/// Stops where a reader took more than a second of the processor: other programs' load does not count.
+class Patience {
+ public:
+  Patience() = default;
+  ~Patience() {
+    require(std::clock() - begin_ < CLOCKS_PER_SEC, "an input is read within a second");
+  }
+  Patience(const Patience&) = delete;
+  Patience& operator=(const Patience&) = delete;
+
+ private:
+  std::clock_t begin_ = std::clock();
+};
+
+}  // namespace
+
 bool read(const std::string& path, const std::function<void()>& reader) {
+  const Patience patience;
   try {
     reader();
     return true;

@@ -42,7 +42,7 @@ class Folder {
 };
 
 /// Runs a reader. It may raise Error, whose message must name `path` (empty: any message will do); whatever else
-/// happens is a finding. True when it succeeded.
+/// happens is a finding, and so is a second of processor time. True when it succeeded.
 bool read(const std::string& path, const std::function<void()>& reader);
 
 /// Stops the process, which libFuzzer reports, unless a property holds.
