@@ -25,17 +25,21 @@ std::string layers_text(const std::vector<std::string>& layers) {
       listed == layers.size() ? "" : fmt::format(" and {} more", layers.size() - listed));
 }
 
+/// Text in lines of the terminal, every one indented.
+std::string paragraph(const std::string& text, std::size_t indent) {
+  return std::string(indent, ' ') + wrap_text(text, terminal_columns(STDOUT_FILENO), indent);
+}
+
 std::string finding_text(const Finding& finding, const Style& style) {
   constexpr std::size_t kIndent = 4;
-  const std::size_t width = terminal_columns(STDOUT_FILENO);
   const bool problem = finding.severity == Severity::problem;
   std::string out =
       "  " + (problem ? style.yellow("✗") : style.dim("·")) + " " + style.bold(finding.kind) + "\n";
-  out += wrap_text(finding.message, width, kIndent) + "\n";
+  out += paragraph(finding.message, kIndent) + "\n";
   if (finding.layers.size() > 1) {
-    out += style.dim(wrap_text(layers_text(finding.layers), width, kIndent)) + "\n";
+    out += style.dim(paragraph(layers_text(finding.layers), kIndent)) + "\n";
   }
-  if (!finding.advice.empty()) out += wrap_text(finding.advice, width, kIndent) + "\n";
+  if (!finding.advice.empty()) out += paragraph(finding.advice, kIndent) + "\n";
   return out;
 }
 
@@ -94,7 +98,7 @@ std::string format_errors(const DoctorReport& report, bool layers, const Style& 
 std::string lines(const std::vector<std::string>& statements) {
   std::string out;
   for (const std::string& statement : statements) {
-    out += wrap_text(statement, terminal_columns(STDOUT_FILENO), 2) + "\n";
+    out += paragraph(statement, 2) + "\n";
   }
   return out;
 }

@@ -208,7 +208,8 @@ TEST(SideFiles, AreCopiedWithTheirFolders) {
   EXPECT_FALSE(fs::is_symlink(folder / "out/linked.json"));
   EXPECT_TRUE(fs::exists(folder / "out/more/deep"));
   EXPECT_EQ(names_in(folder / "out"),
-            (Names{"README.md", "assets", "checksums", "config.json", "diffusion_pytorch_model.safetensors",
+            (Names{"README.md", "assets", "checksums", "config.json",
+                   "diffusion_pytorch_model.safetensors",
                    "diffusion_pytorch_model.safetensors.index.json", "empty",
                    "generation_config.json", "linked.json", "more"}));
 }

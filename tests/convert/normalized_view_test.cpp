@@ -239,7 +239,8 @@ TEST(NormalizedView, ReadsTheSameWithAndWithoutMapping) {
   const OwnedTensors expected = nvfp4_of(tiny(), flux1_family());
   write_tensors(folder / "m.safetensors", packed_bfl(expected, dialect(flux1_family(), "bfl")));
   expect_equal(
-      load_tensors(*resolve_transformer(folder / "m.safetensors", "", {.access = Access::copy}).tensors),
+      load_tensors(
+          *resolve_transformer(folder / "m.safetensors", "", {.access = Access::copy}).tensors),
       expected);
 }
 
@@ -317,6 +318,25 @@ TEST(NormalizedView, SharesOrSplitsTheScalesOfFusedFp8Layers) {
   EXPECT_EQ(split.at("single_transformer_blocks.0.proj_mlp.weight_scale").bytes[0], std::byte{1});
   stored["single_blocks.0.linear1.weight_scale"] = f32_tensor({1, 2, 3});
   EXPECT_EQ(code_of([&] { load_folder(folder, stored, kFp8); }), "wrong_shape");
+}
+
+TEST(NormalizedView, ReadsTheScalesOfOlderScaledFp8Files) {
+  OwnedTensors apart = tiny();
+  quantize_fp8(apart, [](const std::string& module) { return module.ends_with("ff.net.2"); });
+  OwnedTensors stored;
+  for (const auto& [name, tensor] : in_dialect(apart, dialect(flux1_family(), "comfy"))) {
+    TensorName parts = split_tensor_name(name);
+    if (parts.parameter == "weight_scale") parts.parameter = "scale_weight";
+    if (parts.parameter == "input_scale") parts.parameter = "scale_input";
+    stored[parts.joined()] = tensor;
+  }
+  stored["model.diffusion_model.scaled_fp8"] = f32_tensor({0});
+  TemporaryFolder folder;
+  expect_equal(load_tensors(*load_file(folder, stored).tensors), apart);
+
+  const std::string layer = "model.diffusion_model.double_blocks.0.img_mlp.2.";
+  stored[layer + "weight_scale"] = stored.at(layer + "scale_weight");
+  EXPECT_EQ(code_of([&] { load_file(folder, stored); }), "duplicate_tensor");
 }
 
 TEST(NormalizedView, ReadsComfyMarkersOfSingleLayers) {

@@ -364,6 +364,25 @@ TEST(Doctor, MakesAFindingOfEveryFp8Damage) {
   }
 }
 
+TEST(Doctor, SurvivesEmptyTensorsAndNumbersThatAreNone) {
+  Folder folder(nvfp4(), kNvfp4);
+  folder.tensors["empty.weight"] = {Dtype::bf16, {0, 16}, {}};
+  folder.tensors["flat.weight"] = {Dtype::bf16, {16, 0}, {}};
+  folder.tensors["flat.pre_quant_scale"] = {Dtype::bf16, {0}, {}};
+  folder.tensors["packed.weight"] = {Dtype::u8, {0, 8}, {}};
+  folder.tensors["packed.weight_scale"] = {Dtype::f8_e4m3, {0, 1}, {}};
+  folder.tensors["packed.weight_scale_2"] = f32_tensor({1});
+  folder.tensors["scalar.weight"] = f32_tensor({1});
+  codes_of(folder.tensors.at("proj_out.weight"))[1] = 0x7f;  // 0x7f.. with 0xc0 below: NaN
+  codes_of(folder.tensors.at("proj_out.weight"))[0] = 0xc0;
+  for (const bool with_base : {true, false}) {
+    const DoctorReport report = folder.examined(with_base);
+    EXPECT_TRUE(report.has_problems());
+    EXPECT_NO_THROW(parse_json(dump_json(to_json(report)), "report"));
+  }
+  EXPECT_THAT(problems(folder.examined()), Contains("differs_from_base"));
+}
+
 TEST(Doctor, NotesAMissingInputScaleWithoutCallingItAProblem) {
   Folder folder(nvfp4(), kNvfp4);
   std::erase_if(folder.tensors, [](const auto& e) { return e.first.ends_with("input_scale"); });

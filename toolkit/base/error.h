@@ -21,22 +21,22 @@ enum class ExitCode {
 /// One value per rule that can be broken, grouped by room.
 enum class ErrorCode {
   // base
-  usage,            ///< a flag, or a combination of flags, that cannot be
-  check_failed,     ///< a stated bar was missed
-  file_not_found,   ///< a file or folder that must exist does not
+  usage,           ///< a flag, or a combination of flags, that cannot be
+  check_failed,    ///< a stated bar was missed
+  file_not_found,  ///< a file or folder that must exist does not
   file_unreadable,  ///< exists, but cannot be read (a folder where a file is expected, links that lead in a circle)
-  file_changed,     ///< changed while it was read
-  storage,          ///< cannot be read or written: no space, no permission, I/O error
-  out_of_memory,    ///< an allocation or a mapping failed
-  unsupported,      ///< valid, but not supported here
-  device,           ///< a device failed or is not there
-  interrupted,      ///< SIGINT or SIGTERM
-  json_syntax,      ///< not JSON
-  json_too_deep,    ///< nested deeper than the limit
-  json_too_large,   ///< longer than the limit
-  json_type,        ///< a JSON value of another type than expected, or missing
-  yaml_syntax,      ///< not YAML
-  bad_pattern,      ///< not a regular expression
+  file_changed,        ///< changed while it was read
+  storage,             ///< cannot be read or written: no space, no permission, I/O error
+  out_of_memory,       ///< an allocation or a mapping failed
+  unsupported,         ///< valid, but not supported here
+  device,              ///< a device failed or is not there
+  interrupted,         ///< SIGINT or SIGTERM
+  json_syntax,         ///< not JSON
+  json_too_deep,       ///< nested deeper than the limit
+  json_too_large,      ///< longer than the limit
+  json_type,           ///< a JSON value of another type than expected, or missing
+  yaml_syntax,         ///< not YAML
+  bad_pattern,         ///< not a regular expression
   pattern_too_costly,  ///< a regular expression that exceeds the match limit
   // format
   header_too_small,  ///< the file is shorter than its fixed header

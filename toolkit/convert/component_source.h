@@ -40,8 +40,8 @@ struct TransformerSource {
 /// How a transformer is resolved.
 struct ResolveOptions {
   Access access = Access::map;
-  /// For whoever looks for what is wrong: gets what is wrong with the declaration ("" as module) or with a module, which
-  /// the view then lacks; the tensors alone say what is quantized. Without it errors are raised.
+  /// For whoever looks for what is wrong: gets what is wrong with the declaration ("" as module) or with a module,
+  /// which the view then lacks; the tensors alone say what is quantized. Without it errors are raised.
   std::function<void(const std::string& module, const Error& error)> on_error = {};
   bool needs_architecture =
       true;  ///< false: without a config, one that cannot be deduced stays empty

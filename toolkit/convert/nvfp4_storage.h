@@ -26,8 +26,8 @@ Nvfp4Storage nvfp4_storage(const QuantConfig& quant,
                            bool comfy,
                            std::vector<std::string>& reasons);
 
-/// Where padding makes the two orders differ in size, stored shapes decide against a habit: for their layers, and for all
-/// layers when no shape speaks for the habit. Modules must have passed check_nvfp4_module. Adds its reason.
+/// Where padding makes the two orders differ in size, stored shapes decide against a habit: for their layers, and for
+/// all layers when no shape speaks for the habit. Modules must have passed check_nvfp4_module. Adds its reason.
 void follow_shapes(const std::map<std::string, StoredModule>& modules,
                    Nvfp4Storage& storage,
                    std::vector<std::string>& reasons);

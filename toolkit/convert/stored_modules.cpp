@@ -78,7 +78,10 @@ StoredModules stored_modules(const Checkpoint& checkpoint, const DialectNames& n
     stored.name = module;
     stored.parts = place->parts;
     stored.swap_halves = place->swap_halves;
-    stored.tensors[place->parameter] = info;
+    const auto [there, is_new] = stored.tensors.emplace(place->parameter, info);
+    if (is_new) continue;
+    throw Error(ErrorCode::duplicate_tensor, "a tensor is there twice under different names",
+                facts(*info, "one of them", fmt::format("'{}'", there->second->name)));
   }
   return out;
 }

@@ -32,10 +32,11 @@ struct StoredModules {
 };
 
 /// Groups a checkpoint's tensors. Tensors of quantizers and markers (`comfy_quant`, `scaled_fp8`) are left out.
+/// Errors: duplicate_tensor (one parameter in two spellings).
 StoredModules stored_modules(const Checkpoint& checkpoint, const DialectNames& names);
 
-/// Checks a packed module's weight and that block scales of their dtype are there; their shape is the caller's. ComfyUI's
-/// older files keep block scales as U8. Errors: weight_without_scale, wrong_dtype, wrong_shape.
+/// Checks a packed module's weight and that block scales of their dtype are there; their shape is the caller's.
+/// ComfyUI's older files keep block scales as U8. Errors: weight_without_scale, wrong_dtype, wrong_shape.
 void check_nvfp4_blocks(const StoredModule& module, bool comfy);
 
 /// Checks one of a packed module's float32 scales, "weight_scale_2" or "input_scale", which may be absent: one positive

@@ -58,9 +58,9 @@ const FindingText kCodeHalves = {.kind = "swapped_halves",
                                      "those of their scales",
                                  .remedy = "exchanging them"};
 
-/// Distances beyond which a layer is not this base's, whatever it holds. Quantizing random weights gives 0.1 (NVFP4) and
-/// 0.03 (FP8), the worst case of single elements a fifth and a sixteenth of them. Plain weights of another dtype are off
-/// by a rounding; SVDQuant's plain layers by several.
+/// Distances beyond which a layer is not this base's, whatever it holds. Quantizing random weights gives
+/// 0.1 (NVFP4) and 0.03 (FP8), the worst case of single elements a fifth and a sixteenth of them. Plain
+/// weights of another dtype are off by a rounding; SVDQuant's plain layers by several.
 double limit_of(const Layer& layer) {
   if (layer.encoding == Encoding::nvfp4) return 0.25;
   if (layer.encoding == Encoding::fp8) return 0.1;
@@ -207,7 +207,7 @@ void check_other_tensors(const TensorView& tensors, const TensorView& base, Find
     try {
       if (!same_bytes(tensors, base, name)) check_vector(name, tensors, base, findings);
     } catch (const Error& error) {
-      findings.add(error, name);
+      findings.add_content(error, name);
     }
   }
 }

@@ -1,6 +1,6 @@
 #pragma once
-// What the base says about a checkpoint's layers: names the classic mistakes, each with the error as stored and after it
-// is undone.
+// What the base says about a checkpoint's layers: names the classic mistakes, each with the error as stored and after
+// it is undone.
 
 #include <vector>
 
@@ -21,7 +21,8 @@ void check_against_base(const LayerData& data,
 /// Compares biases and everything else that is no weight.
 void check_other_tensors(const TensorView& tensors, const TensorView& base, Findings& findings);
 
-/// Where all packed layers have one mistake that a key of the config declares, says that the key contradicts the weights.
+/// Where all packed layers have one mistake that a key of the config declares, says that the key contradicts the
+/// weights.
 void explain_keys(const TransformerSource& source,
                   const std::vector<Layer>& layers,
                   std::vector<Finding>& findings);

@@ -10,8 +10,8 @@
 
 namespace ditq {
 
-/// Sums over runs of 16 columns of sampled rows, from which distances follow for any scale a: |w - a q|² = ww - 2 a wq +
-/// a² qq, with w the base and q the layer.
+/// Sums over runs of 16 columns of sampled rows, from which distances follow for any scale a: |w - a q|² = ww - 2 a
+/// wq + a² qq, with w the base and q the layer.
 struct BlockSums {
   float ww = 0;
   float wq = 0;
@@ -34,8 +34,8 @@ class SampledSums {
   Distance at(double a) const;
   /// The a that brings the layer closest, each block counting alike; 1 where nothing can be said.
   double best_scale() const { return best_scale_; }
-  /// Whether this reading, scaled by its best a, is closer than another of the same rows: by a twentieth in score, and by
-  /// four standard errors of the blocks' differences.
+  /// Whether this reading, scaled by its best a, is closer than another of the same rows: by a twentieth in score,
+  /// and by four standard errors of the blocks' differences.
   bool is_closer_than(const SampledSums& other) const;
 
  private:

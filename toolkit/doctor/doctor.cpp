@@ -79,7 +79,7 @@ class Examination {
  private:
   /// What cannot be read of a stored module; its parts may be missing from the view.
   void take_error(const std::string& module, const Error& error) {
-    findings_.add(error, module);
+    findings_.add_content(error, module);
     errors_.push_back(module);
   }
 
@@ -140,8 +140,7 @@ class Examination {
         check_scale_order(data, findings_);
       }
     } catch (const Error& error) {
-      if (error.code() == ErrorCode::interrupted) throw;
-      findings_.add(error, layer.name);
+      findings_.add_content(error, layer.name);
     }
   }
 

@@ -39,7 +39,13 @@ void Findings::add(const std::string& kind,
                      .advice = advice});
 }
 
-void Findings::add(const Error& error, const std::string& layer) {
+void Findings::add_content(const Error& error, const std::string& layer) {
+  const ExitCode code = exit_code(error.code());
+  const bool about_file = error.code() == ErrorCode::file_changed ||
+                          error.code() == ErrorCode::file_unreadable ||
+                          error.code() == ErrorCode::file_not_found;
+  if (about_file || (code != ExitCode::bad_input && code != ExitCode::unsupported))
+    throw Error(error);
   const ErrorFacts& facts = error.facts();
   std::string message = error.sentence();
   if (!facts.tensor.empty()) message += fmt::format(": '{}'", facts.tensor);

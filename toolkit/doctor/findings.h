@@ -34,8 +34,9 @@ class Findings {
            Severity severity,
            const std::string& message,
            const std::string& advice = {});
-  /// An error as a problem: the code is its kind. `layer` may be empty.
-  void add(const Error& error, const std::string& layer);
+  /// An error about the checkpoint's content as a problem: the code is its kind. `layer` may be empty. Raises errors
+  /// that are not about content again: an interrupt, no memory, a file that changed or cannot be read.
+  void add_content(const Error& error, const std::string& layer);
 
   /// All findings in the order in which they were found, problems first.
   std::vector<Finding> finish() const;

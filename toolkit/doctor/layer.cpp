@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/float.h"
+#include "base/numbers.h"
 #include "quant/fp8.h"
 #include "quant/nvfp4.h"
 
@@ -76,7 +77,9 @@ std::string Layer::stored() const {
 
 std::optional<Layer> find_layer(const TensorView& view, const std::string& name) {
   const ViewedTensor* weight = view.find(name + std::string(kWeight));
-  if (weight == nullptr || weight->shape.empty()) return std::nullopt;
+  if (weight == nullptr || weight->shape.empty() || element_count(weight->shape) == 0U) {
+    return std::nullopt;
+  }
   Layer layer{.name = name, .dtype = weight->dtype};
   layer.rows = static_cast<std::size_t>(weight->shape[0]);
   layer.columns = static_cast<std::size_t>(std::accumulate(

@@ -32,7 +32,7 @@ struct Layer {
 /// All modules of a view that have a weight, sorted by name.
 std::vector<Layer> layers_of(const TensorView& view);
 
-/// The module of that name, if it has a weight.
+/// The module of that name, if it has a weight that is not empty.
 std::optional<Layer> find_layer(const TensorView& view, const std::string& name);
 
 /// Where block scales are looked up.
@@ -55,8 +55,8 @@ struct Arrangement {
 /// A layer's bytes. Large: hold one at a time.
 class LayerData {
  public:
-  /// Reads the weight and what belongs to it. Errors: as TensorView::read; bad_scale, wrong_dtype and wrong_shape for FP8
-  /// scales that cannot be.
+  /// Reads the weight and what belongs to it. Errors: as TensorView::read; bad_scale, wrong_dtype and wrong_shape for
+  /// FP8 scales that cannot be.
   LayerData(const TensorView& view, const Layer& layer);
 
   const Layer& layer() const { return layer_; }

@@ -1,12 +1,14 @@
 #include "doctor/report.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace ditq {
 namespace {
 
+/// JSON has no infinity.
 Json or_null(const std::optional<double>& value) {
-  return value ? Json(*value) : Json(nullptr);
+  return value && std::isfinite(*value) ? Json(*value) : Json(nullptr);
 }
 
 Json or_null(const std::string& text) {

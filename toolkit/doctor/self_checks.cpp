@@ -103,8 +103,8 @@ double check_fp8(const LayerData& data, Findings& findings) {
   return amax;
 }
 
-/// How much of the variance of log(scale) rows and columns explain. A matrix in its true order has rows and columns that
-/// differ in size; shuffled by 128x4 tiles it has not.
+/// How much of the variance of log(scale) rows and columns explain. A matrix in its true order has rows
+/// and columns that differ in size; shuffled by 128x4 tiles it has not.
 double explained_by_rows_and_columns(std::span<const std::uint8_t> scales,
                                      std::size_t rows,
                                      std::size_t columns) {
@@ -134,8 +134,8 @@ double check_nvfp4(const LayerData& data, Findings& findings) {
   const std::span<const std::uint8_t> scales = data.block_scales();
   const std::span<const std::uint8_t> codes = data.codes();
   constexpr std::size_t kBytes = kNvfp4Block / 2;
-  // A scale is its block's amax / 6 (or / 4 with some quantizers), so that the largest code is 6 or 4 unless the scale
-  // was clamped.
+  // A scale is its block's amax / 6 (or / 4 with some quantizers), so that the largest code is 6 or 4
+  // unless the scale was clamped.
   std::size_t judged = 0;
   std::size_t reaching = 0;
   double amax = 0;

@@ -18,12 +18,12 @@ struct LayerAmax {
 /// Returns its amax.
 LayerAmax check_itself(const TensorView& view, const LayerData& data, Findings& findings);
 
-/// Block scales whose rows and columns differ in size only when they are read in the other order. Tells what there is to
-/// tell without a base; weights without such a structure tell nothing.
+/// Block scales whose rows and columns differ in size only when they are read in the other order. Tells what there is
+/// to tell without a base; weights without such a structure tell nothing.
 void check_scale_order(const LayerData& data, Findings& findings);
 
-/// Compares layers of one role, blocks counted out: an amax a thousand times from the median of at least four is a wrong
-/// scale.
+/// Compares layers of one role, blocks counted out: an amax a thousand times from the median of at least four is a
+/// wrong scale.
 void check_amax_among_blocks(const std::vector<LayerAmax>& layers, Findings& findings);
 
 }  // namespace ditq

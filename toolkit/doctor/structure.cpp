@@ -77,7 +77,7 @@ void check_tensors_of_family(const TransformerSource& source, Findings& findings
     check_tensors(*family, family->dims(source.config, source.config_path), table,
                   source.checkpoint->path());
   } catch (const Error& error) {
-    findings.add(error, "");
+    findings.add_content(error, "");
   }
 }
 
