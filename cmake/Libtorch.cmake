@@ -1,12 +1,18 @@
-# Imported targets for the torch 2.11.0 wheel: libtorch::cpu and libtorch::openmp.
+# Imported targets for the torch 2.11.0 wheel: libtorch::cpu, libtorch::openmp and, with DITQ_CUDA, libtorch::cuda.
 # DITQ_LIBTORCH_ROOT is any folder holding torch/ and nvidia/ side by side: our third_party/libtorch, or the
 # site-packages of a Python that has the same torch version.
 set(DITQ_LIBTORCH_ROOT "${PROJECT_SOURCE_DIR}/third_party/libtorch" CACHE PATH "Folder that holds torch/ and nvidia/")
 option(DITQ_FETCH_LIBTORCH "Download libtorch when DITQ_LIBTORCH_ROOT lacks it" ON)
 set(libtorch_lib "${DITQ_LIBTORCH_ROOT}/torch/lib")
-if(NOT EXISTS "${libtorch_lib}/libtorch_cpu.so" AND DITQ_FETCH_LIBTORCH)
+set(libtorch_needed libtorch_cpu.so)
+set(libtorch_flag "")
+if(DITQ_CUDA)
+  set(libtorch_needed libtorch_cuda.so)
+  set(libtorch_flag --cuda)
+endif()
+if(NOT EXISTS "${libtorch_lib}/${libtorch_needed}" AND DITQ_FETCH_LIBTORCH)
   message(STATUS "Fetching libtorch into ${DITQ_LIBTORCH_ROOT}")
-  execute_process(COMMAND sh "${PROJECT_SOURCE_DIR}/tools/fetch_libtorch.sh" "${DITQ_LIBTORCH_ROOT}"
+  execute_process(COMMAND sh "${PROJECT_SOURCE_DIR}/tools/fetch_libtorch.sh" ${libtorch_flag} "${DITQ_LIBTORCH_ROOT}"
                   COMMAND_ERROR_IS_FATAL ANY)
 endif()
 set(libtorch_version_header "${DITQ_LIBTORCH_ROOT}/torch/include/torch/headeronly/version.h")
@@ -31,3 +37,9 @@ import_libtorch(cpu libtorch_cpu.so libtorch::c10)
 # The libgomp that libtorch itself uses; Debian's beside it would draw a run-path warning.
 import_libtorch(openmp libgomp.so.1)
 target_compile_options(libtorch::openmp INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fopenmp>)
+if(DITQ_CUDA)
+  import_libtorch(c10_cuda libc10_cuda.so libtorch::c10)
+  import_libtorch(cuda libtorch_cuda.so libtorch::c10_cuda libtorch::cpu)
+  # cuBLAS, cuDNN and the CUDA runtime are found when libtorch_cuda.so is loaded, through its own run path.
+  target_link_options(libtorch::cuda INTERFACE LINKER:--unresolved-symbols=ignore-all)
+endif()

@@ -66,11 +66,12 @@ ensure_packages() {
     fail "apt-get install failed (above; all of it in $logs/apt.log)"
 }
 
-# ensure_libtorch: the pinned libtorch, once. DITQ_LIBTORCH_ROOT names one that is already there.
+# ensure_libtorch [--cuda]: the pinned libtorch, once; with --cuda its CUDA half too. DITQ_LIBTORCH_ROOT names one that is
+# already there.
 ensure_libtorch() {
   [ -n "${DITQ_LIBTORCH_ROOT:-}" ] && return
   [ -e "$root/third_party/libtorch/.stamp" ] || say "fetching libtorch 2.11 from PyPI, once (545 MB)"
-  sh "$root/tools/fetch_libtorch.sh" "$root/third_party/libtorch"
+  sh "$root/tools/fetch_libtorch.sh" "$@" "$root/third_party/libtorch"
 }
 
 # compile PRESET [TARGET...]: on a terminal ninja shows one moving line; elsewhere its output would be noise, so it goes to
@@ -107,6 +108,10 @@ build() {
   case $preset in
     toolkit | asan | tsan) ensure_packages build toolkit ;;
     fuzz) ensure_packages build toolkit fuzz ;;
+    cuda)
+      ensure_packages build toolkit engine bench
+      ensure_libtorch --cuda
+      ;;
     *)
       ensure_packages build toolkit engine
       ensure_libtorch

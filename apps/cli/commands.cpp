@@ -29,6 +29,8 @@ const std::vector<Command>& commands() {
        "Turn a ModelOpt FP8 export into a transformer that SGLang and ditq load", run_build_fp8},
       {"build-nvfp4", "Convert",
        "Turn a ModelOpt NVFP4 export into a transformer of BF16 and NVFP4 layers", run_build_nvfp4},
+      {"synth", "Convert", "Make a full-size checkpoint of random weights, to measure with",
+       run_synth},
       {"inspect", "Look", "Show what a checkpoint is: family, scheme, layers, scales, size",
        run_inspect},
       {"doctor", "Look", "Find what is wrong with a checkpoint, before it makes a white picture",

@@ -50,8 +50,27 @@ void let_waiting_threads_sleep() {
   ::setenv("GOMP_SPINCOUNT", "10000", /*overwrite=*/0);
 }
 
+/// DITQ_LIBTORCH names a folder that holds torch/ and nvidia/ side by side, such as the site-packages of a Python with
+/// torch 2.11. Its libraries are loaded first, so that the engine finds them in the process, wherever it was built.
+void load_named_libtorch() {
+  const char* folder = ::getenv("DITQ_LIBTORCH");
+  if (folder == nullptr || *folder == '\0') return;
+  for (const char* name :
+       {"nvidia/cu13/lib/libcudart.so.13", "nvidia/cu13/lib/libcupti.so.13",
+        "torch/lib/libgomp.so.1", "torch/lib/libc10.so", "torch/lib/libtorch_cpu.so"}) {
+    const std::string path = (fs::path(folder) / name).string();
+    if (::dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL) != nullptr) continue;
+    const char* reason = ::dlerror();
+    throw Error(ErrorCode::engine_missing, "the libtorch that DITQ_LIBTORCH names does not load",
+                {.path = path,
+                 .found = reason == nullptr ? "" : reason,
+                 .advice = "It must be torch 2.11; unset the variable to use ditq's own"});
+  }
+}
+
 Engine& open_engine() {
   let_waiting_threads_sleep();
+  load_named_libtorch();
   std::string path = existing_candidate();
   const bool beside = !path.empty();
   if (!beside) path = kLibrary;

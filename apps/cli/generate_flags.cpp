@@ -74,7 +74,8 @@ void GenerateFlags::declare_sampling() {
 
 void GenerateFlags::declare_run() {
   flags_.group("How it runs");
-  flags_.add("device", request_.run.device, "DEVICE", "cpu (default), cuda or cuda:N");
+  flags_.add("device", request_.run.device, "DEVICE",
+             "cuda or cuda:N (the default where there is one), or cpu");
   flags_
       .add("dtype", request_.run.dtype, "DTYPE",
            "Arithmetic of what is not quantized: bf16 (default) or fp32")
@@ -93,6 +94,11 @@ void GenerateFlags::declare_run() {
              "SGLang's FP4 kernels: auto, cudnn, cutlass, trtllm, flashinfer_cudnn, "
              "flashinfer_cutlass, flashinfer_trtllm; recorded, and replaced where there is no FP4 "
              "unit");
+  flags_
+      .add("fp8-accumulation", request_.run.fp8_accumulation, "MODE",
+           "FP8 products on a GPU: fast (default: sums stay in the matrix units, as in SGLang) or "
+           "precise (f32 in between)")
+      .choices({"fast", "precise"});
   flags_.add("dit-cpu-offload", request_.run.dit_cpu_offload, "Offload the transformer").hidden();
 }
 
@@ -118,7 +124,7 @@ void GenerateFlags::finish_sampling() {
 }
 
 void GenerateFlags::finish_run() const {
-  if (is_device(request_.run.device)) return;
+  if (request_.run.device.empty() || is_device(request_.run.device)) return;
   throw Error(ErrorCode::usage, "--device: unknown device",
               {.expected = "cpu, cuda or cuda:N", .found = "'" + request_.run.device + "'"});
 }

@@ -1,7 +1,6 @@
 // ditq version: this build, and what the engine knows about the machine where there is an engine.
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include "base/json.h"
 #include "commands.h"
@@ -12,6 +11,19 @@
 namespace ditq {
 namespace {
 
+Json devices_json(const EngineInfo& info) {
+  Json devices = Json::array();
+  for (const DeviceInfo& device : info.devices) {
+    Json entry = {{"name", device.name}, {"model", device.model}};
+    if (!device.capability.empty()) {
+      entry["capability"] = device.capability;
+      entry["memory_gib"] = device.memory_gib;
+    }
+    devices.push_back(entry);
+  }
+  return devices;
+}
+
 /// A toolkit build is complete without an engine: its absence is a fact, not an error. One that is there and does not
 /// load is reported as such.
 Json engine_facts() {
@@ -21,7 +33,8 @@ Json engine_facts() {
     return {{"libtorch", info.libtorch},
             {"cpu_capability", info.cpu_capability},
             {"threads", info.threads},
-            {"devices", info.devices}};
+            {"cuda", info.cuda},
+            {"devices", devices_json(info)}};
   } catch (const Error& error) {
     if (error.code() != ErrorCode::engine_missing) throw;
     return {{"error", error.what()}};
@@ -46,9 +59,16 @@ std::string for_people(const Json& facts) {
   out +=
       line("processor", fmt::format("{}, {} threads", engine["cpu_capability"].get<std::string>(),
                                     engine["threads"].get<int>()));
-  return out + line("devices",
-                    fmt::format(
-                        "{}", fmt::join(engine["devices"].get<std::vector<std::string>>(), ", ")));
+  for (const Json& device : engine["devices"]) {
+    std::string text = device["name"].get<std::string>() + " " + device["model"].get<std::string>();
+    if (device.contains("capability")) {
+      text +=
+          fmt::format(", compute capability {}, {:.0f} GiB",
+                      device["capability"].get<std::string>(), device["memory_gib"].get<double>());
+    }
+    out += line("device", text);
+  }
+  return out + line("CUDA", engine["cuda"]);
 }
 
 }  // namespace

@@ -10,10 +10,13 @@
 #include "family/check_tensors.h"
 #include "family/registry.h"
 #include "nn/embeddings.h"
+#include "nn/linear_group.h"
 #include "ops/activation.h"
 #include "ops/attention.h"
+#include "ops/beside.h"
 #include "ops/modulate.h"
 #include "ops/positions.h"
+#include "ops/quantize.h"
 #include "ops/rope.h"
 #include "ops/sinusoid.h"
 #include "tensor/create.h"
@@ -25,14 +28,18 @@ namespace {
 constexpr std::int64_t kTimeChannels = 256;
 constexpr double kRopeTheta = 10000.0;
 
-/// Queries, keys and values of both streams in one sequence, text tokens first: [B, L, Nh, Dh] each.
+/// Queries, keys and values of both streams in one sequence, text tokens first: [B, L, Nh, Dh] each, the three of a
+/// token behind one another, so that one product can write them.
 struct JointQkv {
   Tensor q, k, v;
 
-  JointQkv(std::int64_t batch, std::int64_t tokens, const Flux1Dims& dims, at::ScalarType dtype)
-      : q(empty({batch, tokens, dims.heads, dims.head_dim}, dtype)),
-        k(empty({batch, tokens, dims.heads, dims.head_dim}, dtype)),
-        v(empty({batch, tokens, dims.heads, dims.head_dim}, dtype)) {}
+  JointQkv(const Tensor& like, std::int64_t tokens, const Flux1Dims& dims) {
+    const Tensor all = empty({like.size(0), tokens, 3, dims.heads, dims.head_dim},
+                             like.scalar_type(), like.device());
+    q = all.select(2, 0);
+    k = all.select(2, 1);
+    v = all.select(2, 2);
+  }
 
   /// softmax(q k^T) v, [B, L, D].
   Tensor attend() const {
@@ -42,9 +49,9 @@ struct JointQkv {
   }
 };
 
-/// Projections of one stream into its rows of the joint sequence, with the norms of queries and keys.
+/// Projections of one stream into its rows of the joint sequence, and its norms of queries and keys.
 struct QkvProjection {
-  Linear q, k, v;
+  LinearGroup linears;
   Tensor norm_q, norm_k;
 
   struct Names {
@@ -55,26 +62,23 @@ struct QkvProjection {
                                "norm_added_k"};
 
   QkvProjection(const Weights& w, const Flux1Dims& dims, const Names& names)
-      : q(w / names.q, dims.hidden(), dims.hidden()),
-        k(w / names.k, dims.hidden(), dims.hidden()),
-        v(w / names.v, dims.hidden(), dims.hidden()),
+      : linears(group(w, dims, names)),
         norm_q((w / names.norm_q).plain("weight", {dims.head_dim})),
         norm_k((w / names.norm_k).plain("weight", {dims.head_dim})) {}
 
-  /// x [B, n, D] becomes tokens [begin, begin + n) of `joint`.
-  void operator()(const Tensor& x,
-                  std::int64_t begin,
-                  const Rope& rope,
-                  const JointQkv& joint) const {
-    const Rope rows = rope.slice(begin, x.size(1));
-    const auto project = [&](const Linear& linear, const Tensor& into) {
-      const Tensor part = into.narrow(1, begin, x.size(1));
-      linear.into(x, part.flatten(2));
-      return part;
-    };
-    rms_norm_rope(project(q, joint.q), norm_q, rows);
-    rms_norm_rope(project(k, joint.k), norm_k, rows);
-    project(v, joint.v);
+  /// x [B, n, D], or its codes, becomes tokens [begin, begin + n) of `joint`.
+  void operator()(const Tensor& x, std::int64_t begin, const JointQkv& joint) const {
+    const auto rows = [&](const Tensor& all) { return all.narrow(1, begin, x.size(1)).flatten(2); };
+    linears.into(x, {rows(joint.q), rows(joint.k), rows(joint.v)});
+  }
+
+ private:
+  static LinearGroup group(const Weights& w, const Flux1Dims& dims, const Names& names) {
+    std::vector<Linear> parts;
+    for (const char* name : {names.q, names.k, names.v}) {
+      parts.emplace_back(w / name, dims.hidden(), dims.hidden());
+    }
+    return LinearGroup(std::move(parts));
   }
 };
 
@@ -84,7 +88,59 @@ struct FeedForward {
   FeedForward(const Weights& w, std::int64_t hidden)
       : up(w / "net.0.proj", hidden, 4 * hidden), down(w / "net.2", 4 * hidden, hidden) {}
 
-  Tensor operator()(const Tensor& x) const { return down(up(x, PostOp::gelu_tanh)); }
+  /// x in the form of `up`.
+  Tensor operator()(const Tensor& x) const {
+    const Form form = down.form();
+    const Tensor inner = empty({x.size(0), x.size(1), up.out_features()},
+                               form.e4m3 ? at::kFloat8_e4m3fn : plain_type(x), x.device());
+    up.into(x, inner, PostOp::gelu_tanh, form);
+    return down(inner);
+  }
+
+  /// The run's dtype: codes stand for bf16.
+  static at::ScalarType plain_type(const Tensor& x) {
+    return x.scalar_type() == at::kFloat8_e4m3fn ? at::kBFloat16 : x.scalar_type();
+  }
+};
+
+/// Shift, scale and gate of a modulation, [B, D] each.
+struct Modulation {
+  Tensor shift, scale, gate;
+
+  /// Part `index` of a projection [B, 3 D n].
+  Modulation(const Tensor& projection, std::int64_t index, std::int64_t hidden)
+      : shift(projection.narrow(1, (3 * index) * hidden, hidden)),
+        scale(projection.narrow(1, (3 * index + 1) * hidden, hidden)),
+        gate(projection.narrow(1, (3 * index + 2) * hidden, hidden)) {}
+};
+
+/// Tokens [B, L, D] with a gated update that the next norm adds in its own pass.
+class Residual {
+ public:
+  explicit Residual(Tensor tokens) : tokens_(std::move(tokens)) {}
+
+  std::int64_t tokens() const { return tokens_.size(1); }
+
+  /// tokens += gate * y, sooner or later.
+  void add(const Tensor& gate, const Tensor& y) {
+    settle();
+    pending_ = {gate, y};
+  }
+  /// The modulated norm of the tokens, in the form of the layer that reads it.
+  Tensor norm(const Modulation& modulation, const Form& form) {
+    const GatedUpdate update = std::exchange(pending_, {});
+    return add_gated_layer_norm_modulate(tokens_, update, modulation.shift, modulation.scale, form);
+  }
+  /// The tokens with every update added.
+  const Tensor& settle() {
+    const GatedUpdate update = std::exchange(pending_, {});
+    if (update.y.defined()) add_gated(tokens_, update.gate, update.y);
+    return tokens_;
+  }
+
+ private:
+  Tensor tokens_;
+  GatedUpdate pending_;
 };
 
 /// One of the two token streams of a double block: same layers, its own weights.
@@ -109,17 +165,6 @@ struct Stream {
         ff(w / names.ff, dims.hidden()) {}
 };
 
-/// Shift, scale and gate of a modulation, [B, D] each.
-struct Modulation {
-  Tensor shift, scale, gate;
-
-  /// Part `index` of a projection [B, 3 D n].
-  Modulation(const Tensor& projection, std::int64_t index, std::int64_t hidden)
-      : shift(projection.narrow(1, (3 * index) * hidden, hidden)),
-        scale(projection.narrow(1, (3 * index + 1) * hidden, hidden)),
-        gate(projection.narrow(1, (3 * index + 2) * hidden, hidden)) {}
-};
-
 /// MM-DiT block: the streams meet only in attention, text tokens first.
 struct DoubleBlock {
   Stream img, txt;
@@ -128,36 +173,51 @@ struct DoubleBlock {
   DoubleBlock(const Weights& w, const Flux1Dims& d)
       : img(w, d, Stream::kImage), txt(w, d, Stream::kText), dims(d) {}
 
-  /// x [B, Li, D] image tokens, c [B, Lt, D] text tokens, both updated; vec = silu(temb) [B, D].
-  void operator()(const Tensor& x, const Tensor& c, const Tensor& vec, const Rope& rope) const {
-    const Tensor x_mod = img.mod(vec);
-    const Tensor c_mod = txt.mod(vec);
+  /// x image tokens, c text tokens, both updated; their projections of vec, [B, 6 D] each.
+  void operator()(
+      Residual& x, Residual& c, const Tensor& x_mod, const Tensor& c_mod, const Rope& rope) const {
     const Modulation x_attn(x_mod, 0, dims.hidden()), x_mlp(x_mod, 1, dims.hidden());
     const Modulation c_attn(c_mod, 0, dims.hidden()), c_mlp(c_mod, 1, dims.hidden());
+    const std::int64_t text = c.tokens();
 
-    const JointQkv joint(x.size(0), c.size(1) + x.size(1), dims, x.scalar_type());
-    txt.qkv(layer_norm_modulate(c, c_attn.shift, c_attn.scale), 0, rope, joint);
-    img.qkv(layer_norm_modulate(x, x_attn.shift, x_attn.scale), c.size(1), rope, joint);
+    // The text stream's small products fill what the image stream's leave of the GPU.
+    const JointQkv joint(x_mod, text + x.tokens(), dims);
+    beside(
+        x_mod, [&] { img.qkv(x.norm(x_attn, img.qkv.linears.form()), text, joint); },
+        [&] { txt.qkv(c.norm(c_attn, txt.qkv.linears.form()), 0, joint); });
+    joint_norm_rope({.q = joint.q,
+                     .k = joint.k,
+                     .text_tokens = text,
+                     .text_q = txt.qkv.norm_q,
+                     .text_k = txt.qkv.norm_k,
+                     .image_q = img.qkv.norm_q,
+                     .image_k = img.qkv.norm_k},
+                    rope);
     const Tensor attended = joint.attend();
-    const Tensor x_out = img.proj(attended.narrow(1, c.size(1), x.size(1)));
-    const Tensor c_out = txt.proj(attended.narrow(1, 0, c.size(1)));
-    tap("attn.0", x_out);
-    tap("attn.1", c_out);
-
-    finish(img, x, x_attn.gate, x_out, x_mlp);
-    finish(txt, c, c_attn.gate, c_out, c_mlp);
-    tap("0", c);
-    tap("1", x);
+    const auto finish_image = [&] {
+      const Tensor out = img.proj(attended.narrow(1, text, x.tokens()));
+      tap("attn.0", out);
+      finish(img, x, x_attn.gate, out, x_mlp);
+    };
+    const auto finish_text = [&] {
+      const Tensor out = txt.proj(attended.narrow(1, 0, text));
+      tap("attn.1", out);
+      finish(txt, c, c_attn.gate, out, c_mlp);
+    };
+    beside(x_mod, finish_image, finish_text);
+    if (!tap_active()) return;
+    tap("0", c.settle());
+    tap("1", x.settle());
   }
 
  private:
   static void finish(const Stream& stream,
-                     const Tensor& x,
+                     Residual& x,
                      const Tensor& gate,
                      const Tensor& attention_out,
                      const Modulation& mlp) {
-    add_gated(x, gate, attention_out);
-    add_gated(x, mlp.gate, stream.ff(layer_norm_modulate(x, mlp.shift, mlp.scale)));
+    x.add(gate, attention_out);
+    x.add(mlp.gate, stream.ff(x.norm(mlp, stream.ff.up.form())));
   }
 };
 
@@ -175,21 +235,32 @@ struct SingleBlock {
         proj_out(w / "proj_out", 5 * d.hidden(), d.hidden()),
         dims(d) {}
 
-  /// x [B, L, D], updated.
-  void operator()(const Tensor& x, const Tensor& vec, const Rope& rope) const {
-    const Tensor projection = mod(vec);
+  /// x all tokens, updated; the block's projection of vec, [B, 3 D].
+  void operator()(Residual& x, const Tensor& projection, const Rope& rope) const {
     const Modulation m(projection, 0, dims.hidden());
-    const Tensor normal = layer_norm_modulate(x, m.shift, m.scale);
-    const JointQkv joint(x.size(0), x.size(1), dims, x.scalar_type());
-    qkv(normal, 0, rope, joint);
-
-    const Tensor parts = empty({x.size(0), x.size(1), 5 * dims.hidden()}, x.scalar_type());
-    const Tensor mlp = parts.narrow(2, dims.hidden(), 4 * dims.hidden());
-    proj_mlp.into(normal, mlp, PostOp::gelu_tanh);
-    parts.narrow(2, 0, dims.hidden()).copy_(joint.attend());
+    const Form form = qkv.linears.form();
+    const Tensor normal = x.norm(m, form == proj_mlp.form() ? form : Form());
+    // The two halves of what proj_out reads, written where it reads them.
+    const Form next = proj_out.form();
+    const Tensor parts =
+        empty({projection.size(0), x.tokens(), 5 * dims.hidden()},
+              next.e4m3 ? at::kFloat8_e4m3fn : projection.scalar_type(), projection.device());
+    const JointQkv joint(projection, x.tokens(), dims);
+    qkv(normal, 0, joint);
+    joint_norm_rope({.q = joint.q, .k = joint.k, .image_q = qkv.norm_q, .image_k = qkv.norm_k},
+                    rope);
+    // One after the other: beside one another, product and attention slow each other down (docs/performance.md).
+    proj_mlp.into(normal, parts.narrow(2, dims.hidden(), 4 * dims.hidden()), PostOp::gelu_tanh,
+                  next);
+    const Tensor attn = parts.narrow(2, 0, dims.hidden());
+    if (next.e4m3) {
+      quantize_into(joint.attend(), next.scale, /*gelu=*/false, attn);
+    } else {
+      attn.copy_(joint.attend());
+    }
     const Tensor out = proj_out(parts);
     tap("proj_out", out);
-    add_gated(x, m.gate, out);
+    x.add(m.gate, out);
   }
 };
 
@@ -240,50 +311,92 @@ struct Flux1Transformer::Network {
         final_proj(w / "proj_out", d.hidden(), d.out_channels) {}
 
   /// temb [B, D]: time, guidance and pooled text.
-  Tensor conditioning(const Flux1Input& in) const {
-    const at::ScalarType dtype = in.img.scalar_type();
+  Tensor conditioning(const Tensor& timestep, const Flux1Conditions& in) const {
+    const at::ScalarType dtype = in.pooled.scalar_type();
     const auto features = [&](const Tensor& t) {
       return sinusoid(t.to(dtype).mul(1000), kTimeChannels, 10000.0).to(dtype);
     };
-    Tensor vec = time_in(features(in.timestep));
+    Tensor vec = time_in(features(timestep));
     if (guidance_in) vec = vec.add((*guidance_in)(features(in.guidance)));
     return vec.add(vector_in(in.pooled));
   }
 
-  Tensor operator()(const Flux1Input& in) const {
-    const Tensor temb = conditioning(in);
-    tap("time_text_embed", temb);
-    const Tensor vec = silu(temb);
-    const Rope rope = make_rope(in.positions, dims.axes_dims_rope, kRopeTheta);
-
-    // Both streams live in one sequence, so that joining them for the single blocks copies nothing.
-    const std::int64_t text_tokens = in.txt.size(1);
-    const std::int64_t image_tokens = in.img.size(1);
-    const Tensor tokens =
-        empty({in.img.size(0), text_tokens + image_tokens, dims.hidden()}, in.img.scalar_type());
-    const Tensor txt = tokens.narrow(1, 0, text_tokens);
-    const Tensor img = tokens.narrow(1, text_tokens, image_tokens);
-    txt_in.into(in.txt, txt);
-    img_in.into(in.img, img);
-    tap("context_embedder", txt);
-    tap("x_embedder", img);
-
-    for (std::size_t i = 0; i < double_blocks.size(); ++i) {
-      const TapScope scope("transformer_blocks", i);
-      double_blocks[i](img, txt, vec, rope);
+  /// Calls visit(layer) for every projection of vec, in the order in which the network reads them.
+  template <typename Visit>
+  void for_modulations(const Visit& visit) const {
+    for (const DoubleBlock& block : double_blocks) {
+      visit(block.img.mod);
+      visit(block.txt.mod);
     }
+    for (const SingleBlock& block : single_blocks) visit(block.mod);
+    visit(final_mod);
+  }
+
+  /// All projections of vec = silu(temb) side by side: temb [R, D] becomes [R, width].
+  Tensor modulations(const Tensor& temb) const {
+    const Tensor vec = silu(temb);
+    std::int64_t width = 0;
+    for_modulations([&](const Linear& layer) { width += layer.out_features(); });
+    const Tensor all = empty({vec.size(0), width}, vec.scalar_type(), vec.device());
+    std::int64_t begin = 0;
+    for_modulations([&](const Linear& layer) {
+      layer.into(vec, all.narrow(1, begin, layer.out_features()));
+      begin += layer.out_features();
+    });
+    return all;
+  }
+
+  Tensor embed_text(const Tensor& txt) const { return txt_in(txt); }
+
+  /// img packed latents [B, Li, C], txt embedded text [B, Lt, D], mods [B, width] as modulations gives them.
+  Tensor operator()(const Tensor& img,
+                    const Tensor& txt,
+                    const Tensor& mods,
+                    const Rope& rope) const {
+    std::int64_t begin = 0;
+    const auto next_mod = [&](const Linear& layer) {
+      const Tensor part = mods.narrow(1, begin, layer.out_features());
+      begin += layer.out_features();
+      return part;
+    };
+    // Both streams live in one sequence, so that joining them for the single blocks copies nothing.
+    const std::int64_t text_tokens = txt.size(1);
+    const Tensor tokens = empty({img.size(0), text_tokens + img.size(1), dims.hidden()},
+                                img.scalar_type(), img.device());
+    const Tensor text_rows = tokens.narrow(1, 0, text_tokens);
+    const Tensor image_rows = tokens.narrow(1, text_tokens, img.size(1));
+    text_rows.copy_(txt);
+    img_in.into(img, image_rows);
+    tap("context_embedder", text_rows);
+    tap("x_embedder", image_rows);
+
+    {
+      Residual x(image_rows);
+      Residual c(text_rows);
+      for (std::size_t i = 0; i < double_blocks.size(); ++i) {
+        const TapScope scope("transformer_blocks", i);
+        const Tensor x_mod = next_mod(double_blocks[i].img.mod);
+        double_blocks[i](x, c, x_mod, next_mod(double_blocks[i].txt.mod), rope);
+      }
+      x.settle();
+      c.settle();
+    }
+    Residual all(tokens);
     for (std::size_t i = 0; i < single_blocks.size(); ++i) {
       const TapScope scope("single_transformer_blocks", i);
-      single_blocks[i](tokens, vec, rope);
-      tap("0", txt);
-      tap("1", img);
+      single_blocks[i](all, next_mod(single_blocks[i].mod), rope);
+      if (!tap_active()) continue;
+      all.settle();
+      tap("0", text_rows);
+      tap("1", image_rows);
     }
+    all.settle();
 
     // The final modulation has scale before shift in the diffusers dialect.
-    const Tensor mod = final_mod(vec);
+    const Tensor mod = next_mod(final_mod);
     const Tensor normal =
-        layer_norm_modulate(img, /*shift=*/mod.narrow(1, dims.hidden(), dims.hidden()),
-                            /*scale=*/mod.narrow(1, 0, dims.hidden()));
+        layer_norm_modulate(image_rows, /*shift=*/mod.narrow(1, dims.hidden(), dims.hidden()),
+                            /*scale=*/mod.narrow(1, 0, dims.hidden()), final_proj.form());
     tap("norm_out", normal);
     const Tensor out = final_proj(normal);
     tap("proj_out", out);
@@ -299,8 +412,34 @@ Flux1Transformer::Flux1Transformer(const Weights& w, const Flux1Dims& dims) : di
 Flux1Transformer::~Flux1Transformer() = default;
 Flux1Transformer::Flux1Transformer(Flux1Transformer&&) noexcept = default;
 
+Flux1Prepared Flux1Transformer::prepare(const std::vector<Tensor>& timesteps,
+                                        const Flux1Conditions& conditions) const {
+  std::vector<Tensor> rows;
+  for (const Tensor& timestep : timesteps) {
+    rows.push_back(network_->conditioning(timestep, conditions));
+    tap("time_text_embed", rows.back());
+  }
+  const std::int64_t batch = conditions.pooled.size(0);
+  const Tensor all = network_->modulations(rows.size() == 1 ? rows.front() : joined(rows, 0));
+  return {.modulations = all.view({static_cast<std::int64_t>(rows.size()), batch, all.size(1)}),
+          .text = network_->embed_text(conditions.txt),
+          .rope = make_rope(conditions.positions.cpu(), dims_.axes_dims_rope, kRopeTheta)
+                      .to(conditions.txt.device())};
+}
+
+Tensor Flux1Transformer::step(const Tensor& img,
+                              const Tensor& text,
+                              const Tensor& modulations,
+                              const Rope& rope) const {
+  return (*network_)(img, text, modulations, rope);
+}
+
 Tensor Flux1Transformer::operator()(const Flux1Input& input) const {
-  return (*network_)(input);
+  const Flux1Prepared run = prepare({input.timestep}, {.txt = input.txt,
+                                                       .pooled = input.pooled,
+                                                       .guidance = input.guidance,
+                                                       .positions = input.positions});
+  return step(input.img, run.text, run.modulations[0], run.rope);
 }
 
 Tensor flux1_positions(std::int64_t text_tokens,

@@ -3,21 +3,38 @@
 // Tensor names are those of the diffusers dialect; the order of definitions follows the network.
 
 #include <memory>
+#include <vector>
 
 #include "family/flux1.h"
 #include "nn/linear.h"
+#include "ops/rope.h"
 #include "tensor/weights.h"
 
 namespace ditq {
 
-/// What one evaluation of the network is given.
-struct Flux1Input {
-  Tensor img;        ///< packed latents [B, Li, in_channels], run dtype
+/// What a run is given, the same at every step; on the network's device.
+struct Flux1Conditions {
   Tensor txt;        ///< T5 states [B, Lt, joint_attention_dim], run dtype
   Tensor pooled;     ///< pooled CLIP state [B, pooled_projection_dim], run dtype
-  Tensor timestep;   ///< [B] in 0…1, run dtype
   Tensor guidance;   ///< [B] f32; empty where the model takes none
   Tensor positions;  ///< [Lt + Li, 3] f32: text tokens first (all zero), then (0, row, column)
+};
+
+/// What one evaluation of the network is given.
+struct Flux1Input {
+  Tensor img;  ///< packed latents [B, Li, in_channels], run dtype
+  Tensor txt;  ///< as in Flux1Conditions, and so below
+  Tensor pooled;
+  Tensor timestep;  ///< [B] in 0…1, run dtype
+  Tensor guidance;
+  Tensor positions;
+};
+
+/// What does not depend on the latents, computed before the steps.
+struct Flux1Prepared {
+  Tensor modulations;  ///< [N, B, width]: shifts, scales and gates of all blocks at every timestep
+  Tensor text;         ///< [B, Lt, D]
+  Rope rope;
 };
 
 class Flux1Transformer {
@@ -30,6 +47,17 @@ class Flux1Transformer {
 
   /// Predicted velocity [B, Li, out_channels], run dtype.
   Tensor operator()(const Flux1Input& input) const;
+
+  /// Everything that can be computed before the first step. timesteps: N of [B] in 0…1, run dtype.
+  Flux1Prepared prepare(const std::vector<Tensor>& timesteps,
+                        const Flux1Conditions& conditions) const;
+
+  /// One evaluation from prepared parts: modulations [B, width] of one timestep. On a GPU it launches work and waits for
+  /// nothing.
+  Tensor step(const Tensor& img,
+              const Tensor& text,
+              const Tensor& modulations,
+              const Rope& rope) const;
 
   const Flux1Dims& dims() const { return dims_; }
 

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "nn/linear_kernel.h"
 #include "ops/activation.h"
+#include "ops/device_view.h"
 #include "ops/gemm.h"
 #include "ops/linear.h"
 #include "ops/quantize.h"
@@ -89,14 +90,28 @@ class Fp8Kernel : public Linear::Kernel {
 
 }  // namespace
 
+void Linear::Kernel::run_quantized(const Tensor& x,
+                                   const Tensor& out,
+                                   PostOp post_op,
+                                   const Form& next) const {
+  const Tensor plain = empty(out.sizes(), at::kBFloat16, out.device());
+  run(x, plain, PostOp::none);
+  quantize_into(plain, next.scale, post_op == PostOp::gelu_tanh, out);
+}
+
+LinearKernel Linear::Kernel::merged(const std::vector<const Kernel*>& /*all*/) const {
+  return nullptr;
+}
+
 GemmEpilogue with(GemmEpilogue epilogue, PostOp post_op) {
   epilogue.post_op = post_op;
   return epilogue;
 }
 
 LinearKernel plain_kernel(const Tensor& weight, const Tensor& bias) {
-  if (weight.scalar_type() == at::kBFloat16) return std::make_unique<Bf16Kernel>(weight, bias);
-  return std::make_unique<PlainKernel>(weight, bias);
+  if (weight.scalar_type() != at::kBFloat16) return std::make_unique<PlainKernel>(weight, bias);
+  if (weight.is_cuda()) return cuda_bf16_kernel(weight, bias);
+  return std::make_unique<Bf16Kernel>(weight, bias);
 }
 
 ErrorFacts facts(const Weights& w,
@@ -146,7 +161,7 @@ LinearKernel fp8_kernel(const Weights& w, const Tensor& bias) {
                       "Convert the export with 'ditq build-fp8'"));
   }
   const float weight_scale = read_scale(w, "weight_scale");
-  const Tensor codes = w.raw("weight");
+  const Tensor codes = w.stored("weight");
   if (w.quant().ignores(w.module())) {
     log_warning(fmt::format(
         "{}: the ignore list names '{}', but its weight is FP8: dequantized to the run's dtype",
@@ -160,7 +175,9 @@ LinearKernel fp8_kernel(const Weights& w, const Tensor& bias) {
         facts(w, "weight", w.full_name("input_scale"), "nothing",
               "ditq loads ModelOpt's static FP8; convert the export with 'ditq build-fp8'"));
   }
-  return std::make_unique<Fp8Kernel>(codes, weight_scale, read_scale(w, "input_scale"), bias);
+  const float input_scale = read_scale(w, "input_scale");
+  if (codes.is_cuda()) return cuda_fp8_kernel(codes, weight_scale, input_scale, bias, w.dtype());
+  return std::make_unique<Fp8Kernel>(codes, weight_scale, input_scale, bias);
 }
 
 /// Scales beside a weight that is not quantized. Errors: scale_without_weight.
@@ -228,16 +245,54 @@ Linear& Linear::operator=(Linear&&) noexcept = default;
 Tensor Linear::operator()(const Tensor& x, PostOp post_op) const {
   std::vector<std::int64_t> shape = x.sizes().vec();
   shape.back() = kernel_->out_features();
-  Tensor out = empty(shape, x.scalar_type());
+  // Codes come from an op that knew this layer's form: the run's dtype is bf16.
+  const bool codes = x.scalar_type() == at::kFloat8_e4m3fn;
+  Tensor out = empty(shape, codes ? at::kBFloat16 : x.scalar_type(), x.device());
   into(x, out, post_op);
   return out;
 }
 
-void Linear::into(const Tensor& x, const Tensor& out, PostOp post_op) const {
-  if (x.dim() == 2) return kernel_->run(x, out, post_op);
+Form Linear::form() const {
+  return kernel_->form();
+}
+
+namespace {
+
+/// Calls visit(x [M, K], out [M, N]): once where the pictures of a batch lie behind one another, else for each.
+template <typename Visit>
+void for_matrices(const Tensor& x, const Tensor& out, const Visit& visit) {
+  if (x.dim() == 2) return visit(x, out);
   DITQ_ASSERT(x.dim() == 3);
-  for (std::int64_t batch = 0; batch < x.size(0); ++batch)
-    kernel_->run(x[batch], out[batch], post_op);
+  if (x.is_cuda() && is_matrix(x) && is_matrix(out)) {
+    const auto rows = [](const Tensor& all) {
+      return all.as_strided({all.size(0) * all.size(1), all.size(2)}, {all.stride(1), 1});
+    };
+    return visit(rows(x), rows(out));
+  }
+  for (std::int64_t batch = 0; batch < x.size(0); ++batch) visit(x[batch], out[batch]);
+}
+
+}  // namespace
+
+void Linear::into(const Tensor& x, const Tensor& out, PostOp post_op, const Form& next) const {
+  for_matrices(x, out, [&](const Tensor& from, const Tensor& to) {
+    if (next.e4m3) return kernel_->run_quantized(from, to, post_op, next);
+    kernel_->run(from, to, post_op);
+  });
+}
+
+Linear::Linear(std::unique_ptr<const Kernel> kernel) : kernel_(std::move(kernel)) {}
+
+std::optional<Linear> Linear::merged(const std::vector<const Linear*>& parts) {
+  std::vector<const Kernel*> kernels;
+  for (const Linear* part : parts) kernels.push_back(part->kernel_.get());
+  auto kernel = kernels.front()->merged(kernels);
+  if (kernel == nullptr) return std::nullopt;
+  return Linear(std::move(kernel));
+}
+
+std::int64_t Linear::out_features() const {
+  return kernel_->out_features();
 }
 
 }  // namespace ditq

@@ -2,8 +2,11 @@
 // The one class that knows schemes: a linear layer over whatever encoding its checkpoint holds.
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
+#include "ops/form.h"
 #include "ops/gemm.h"
 #include "tensor/weights.h"
 
@@ -18,17 +21,30 @@ class Linear {
   Linear(Linear&&) noexcept;
   Linear& operator=(Linear&&) noexcept;
 
-  /// x [..., K] in the run's dtype. Returns [..., N] in that dtype.
+  /// x [..., K] in the run's dtype or in the layer's form. Returns [..., N] in the run's dtype.
   Tensor operator()(const Tensor& x, PostOp post_op = PostOp::none) const;
 
   /// The same into `out` [..., N], which may be a view whose rows are contiguous ([B, L, N] with any strides of B and L).
-  /// `post_op` follows in the same pass.
-  void into(const Tensor& x, const Tensor& out, PostOp post_op = PostOp::none) const;
+  /// `post_op` follows in the same pass; out is in the form `next`.
+  void into(const Tensor& x,
+            const Tensor& out,
+            PostOp post_op = PostOp::none,
+            const Form& next = {}) const;
+
+  /// What the layer reads without converting it first.
+  Form form() const;
+  std::int64_t out_features() const;
+
+  /// One layer for several over one input, their outputs side by side, each with its own scales; nothing where that is
+  /// not one product. The parts share no memory with it.
+  static std::optional<Linear> merged(const std::vector<const Linear*>& parts);
 
   /// The kernel side of one scheme.
   class Kernel;
 
  private:
+  explicit Linear(std::unique_ptr<const Kernel> kernel);
+
   std::unique_ptr<const Kernel> kernel_;
 };
 

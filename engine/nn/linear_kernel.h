@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "nn/linear.h"
 
@@ -13,11 +14,23 @@ namespace ditq {
 class Linear::Kernel {
  public:
   virtual ~Kernel() = default;
-  /// x [M, K] rows contiguous, out [M, N] rows contiguous; both may be strided views.
+  /// x [M, K] rows contiguous, in the run's dtype or in the layer's form; out [M, N] rows contiguous; both may be strided
+  /// views.
   virtual void run(const Tensor& x, const Tensor& out, PostOp post_op) const = 0;
   virtual std::int64_t out_features() const = 0;
   /// scheme, arithmetic and memory of the record.
   virtual LayerRecord describe() const = 0;
+
+  /// What the layer reads without converting it first.
+  virtual Form form() const { return {}; }
+  /// As run, with out [M, N] in E4M3 of the form `next`.
+  virtual void run_quantized(const Tensor& x,
+                             const Tensor& out,
+                             PostOp post_op,
+                             const Form& next) const;
+  /// One kernel for several layers over one input, this one first: their outputs side by side. Null where that is not
+  /// one product.
+  virtual std::unique_ptr<const Kernel> merged(const std::vector<const Kernel*>& all) const;
 };
 
 using LinearKernel = std::unique_ptr<const Linear::Kernel>;
@@ -38,6 +51,22 @@ bool has_svdquant(const Weights& w);
 /// y = inner(x p) + ((x p) A^T) B^T: the smoothed layer `inner` with its low-rank branch. Errors: missing_tensor,
 /// wrong_shape. Source: ModelOpt reference 4.
 LinearKernel svdquant_kernel(const Weights& w, std::int64_t k, std::int64_t n, LinearKernel inner);
+/// The same on a GPU: bf16 weights through cuBLASLt.
+LinearKernel cuda_bf16_kernel(const Tensor& weight, const Tensor& bias);
+
+/// ModelOpt FP8 on a GPU: codes [N, K] E4M3 there, bias [N] bf16 or empty. FP8 products where the GPU has them, else
+/// bf16 products of the decoded values; f32 products in an f32 run.
+LinearKernel cuda_fp8_kernel(const Tensor& codes,
+                             float weight_scale,
+                             float input_scale,
+                             const Tensor& bias,
+                             at::ScalarType dtype);
+
+/// NVFP4 weights on a GPU, activations as they are: values [N, K] without the tensor's own scale, exact in bf16.
+LinearKernel cuda_nvfp4_kernel(const Tensor& values,
+                               float weight_scale_2,
+                               bool lacks_input_scale,
+                               const Tensor& bias);
 
 /// Where a tensor is stored, what was expected there and what was found.
 ErrorFacts facts(const Weights& w,

@@ -123,9 +123,24 @@ LinearKernel nvfp4_kernel(const Weights& w, std::int64_t k, std::int64_t n, cons
     log_warning(fmt::format(
         "{}: the ignore list names '{}', but its weight is NVFP4: dequantized to the run's dtype",
         w.path(), w.module()));
-    return plain_kernel(dequantized(weight, weight_scale_2, w.dtype()), bias);
+    return plain_kernel(on_device(dequantized(weight, weight_scale_2, w.dtype()), w.device()),
+                        bias);
   }
-  if (has_input_scale && w.nvfp4_activations() == Nvfp4Activations::fp4) {
+  const bool fp4_activations = has_input_scale && w.nvfp4_activations() == Nvfp4Activations::fp4;
+  if (w.device().is_cuda()) {
+    if (fp4_activations) {
+      throw Error(ErrorCode::unsupported, "NVFP4 activations do not run on a GPU yet",
+                  facts(w, "weight", "--nvfp4-activations bf16, or --device cpu",
+                        "--nvfp4-activations fp4"));
+    }
+    if (w.dtype() != at::kBFloat16) {
+      return plain_kernel(on_device(dequantized(weight, weight_scale_2, w.dtype()), w.device()),
+                          bias);
+    }
+    return cuda_nvfp4_kernel(on_device(weight.dequantize(), w.device()).to(at::kBFloat16),
+                             weight_scale_2, !has_input_scale, bias);
+  }
+  if (fp4_activations) {
     return std::make_unique<Nvfp4Kernel>(std::move(weight), weight_scale_2, input_scale, bias);
   }
   return std::make_unique<Nvfp4WeightOnlyKernel>(std::move(weight), weight_scale_2,

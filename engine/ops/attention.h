@@ -14,7 +14,8 @@ struct AttentionOptions {
 /// softmax(q k^T * scale + bias) v.
 /// Shapes: q [B, Nh, Lq, Dh]; k, v [B, Nh, Lk, Dh], contiguous in Dh. bf16 or f32, softmax in f32. Returns q's shape and
 /// dtype; [B, Lq, Nh, Dh] in memory, so that joining the heads copies nothing.
-/// Plain bf16 attention runs on the CPU's bf16 products where it has them; everything else is torch's.
+/// Plain bf16 attention runs on the CPU's bf16 products where it has them, and on cuDNN on Hopper and later; everything
+/// else is torch's.
 Tensor attention(const Tensor& q,
                  const Tensor& k,
                  const Tensor& v,

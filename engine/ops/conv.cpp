@@ -37,7 +37,7 @@ Tensor upsample_conv2d_weight(const Tensor& weight) {
   constexpr std::array<std::array<bool, 3>, 4> kTaps{
       {{false, false, true}, {false, true, true}, {true, true, false}, {true, false, false}}};
   const Tensor wide = weight.to(at::kFloat);
-  Tensor out = at::zeros({weight.size(1), weight.size(0), 4, 4}, at::kFloat);
+  Tensor out = at::zeros({weight.size(1), weight.size(0), 4, 4}, wide.options());
   for (std::int64_t row = 0; row < 16; ++row) {
     const auto [i, j] = std::div(row, std::int64_t{4});
     Tensor tap = out.select(2, i).select(2, j);

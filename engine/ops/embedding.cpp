@@ -18,7 +18,7 @@ Tensor embedding(const Tensor& ids, const Tensor& table) {
                  .found = std::to_string(values[i]),
                  .advice = "Check that tokenizer and text encoder belong together"});
   }
-  return at::embedding(table, flat);
+  return at::embedding(table, flat.to(table.device()));
 }
 
 }  // namespace ditq

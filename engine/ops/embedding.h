@@ -6,7 +6,7 @@
 namespace ditq {
 
 /// table[ids].
-/// Shapes: ids [...] i64; table [N, D]. Returns [..., D] in the table's dtype.
+/// Shapes: ids [...] i64 on the CPU; table [N, D]. Returns [..., D] in the table's dtype on its device.
 /// Errors: bad_tokenizer for an id outside the table.
 Tensor embedding(const Tensor& ids, const Tensor& table);
 

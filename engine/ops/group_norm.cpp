@@ -244,6 +244,7 @@ Tensor group_norm(const Tensor& x,
   DITQ_ASSERT(x.dim() == 4 && x.size(1) % options.groups == 0);
   DITQ_ASSERT(weight.scalar_type() == x.scalar_type() && bias.scalar_type() == x.scalar_type());
   DITQ_ASSERT(weight.is_contiguous() && bias.is_contiguous());
+  if (!x.is_cpu()) return channels_last(reference::group_norm(x, weight, bias, options));
   const Tensor input = channels_last(x);
   Tensor out = at::empty_like(input, {}, at::MemoryFormat::ChannelsLast);
   if (x.scalar_type() == at::kFloat) {

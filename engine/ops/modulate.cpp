@@ -2,12 +2,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/layer_norm.h>
 
 #include "base/error.h"
+#include "ops/device_view.h"
+#include "ops/quantize.h"
 #include "ops/vector.h"
 
 namespace ditq {
@@ -78,9 +81,53 @@ void add_gated_all(const Tensor& x, const Tensor& gate, const Tensor& y) {
   });
 }
 
+constexpr std::int64_t kMaxCudaWidth = 8192;
+
+bool can_run_cuda(const Tensor& x, const std::vector<Tensor>& others) {
+  if (!x.is_cuda() || x.scalar_type() != at::kBFloat16 || x.size(2) > kMaxCudaWidth) return false;
+  return has_vector_rows(x) && std::all_of(others.begin(), others.end(), [](const Tensor& other) {
+           return !other.defined() || has_vector_rows(other);
+         });
+}
+
+/// The part of a problem that adds `update` to x.
+NormModulateProblem update_problem(const Tensor& x, const GatedUpdate& update) {
+  NormModulateProblem problem{.batch = x.size(0),
+                              .tokens = x.size(1),
+                              .width = x.size(2),
+                              .x = token_view(x),
+                              .epsilon = kEpsilon};
+  if (!update.y.defined()) return problem;
+  problem.y = token_view(update.y);
+  problem.gate = vector_view(update.gate);
+  return problem;
+}
+
+Tensor run_cuda(const Tensor& x,
+                const GatedUpdate& update,
+                const Tensor& shift,
+                const Tensor& scale,
+                const Form& form) {
+  const auto dtype = form.e4m3 ? at::kFloat8_e4m3fn : x.scalar_type();
+  Tensor out = at::empty(x.sizes(), x.options().dtype(dtype));
+  NormModulateProblem problem = update_problem(x, update);
+  problem.shift = vector_view(shift);
+  problem.scale = vector_view(scale);
+  problem.out = token_view(out);
+  problem.e4m3 = form.e4m3;
+  problem.inverse_scale = 1.0F / form.scale;
+  cuda().norm_modulate(problem);
+  return out;
+}
+
 }  // namespace
 
-Tensor layer_norm_modulate(const Tensor& x, const Tensor& shift, const Tensor& scale) {
+Tensor layer_norm_modulate(const Tensor& x,
+                           const Tensor& shift,
+                           const Tensor& scale,
+                           const Form& form) {
+  if (can_run_cuda(x, {shift, scale})) return run_cuda(x, {}, shift, scale, form);
+  if (!x.is_cpu()) return to_form(reference::layer_norm_modulate(x, shift, scale), form);
   DITQ_ASSERT(x.dim() == 3 && x.stride(2) == 1 && shift.stride(1) == 1 && scale.stride(1) == 1);
   Tensor out = at::empty(x.sizes(), x.options());
   if (x.scalar_type() == at::kFloat) {
@@ -89,10 +136,27 @@ Tensor layer_norm_modulate(const Tensor& x, const Tensor& shift, const Tensor& s
     DITQ_ASSERT(x.scalar_type() == at::kBFloat16);
     modulate_all<BFloat16Bits>(x, shift, scale, out);
   }
-  return out;
+  return to_form(out, form);
+}
+
+Tensor add_gated_layer_norm_modulate(const Tensor& x,
+                                     const GatedUpdate& update,
+                                     const Tensor& shift,
+                                     const Tensor& scale,
+                                     const Form& form) {
+  if (can_run_cuda(x, {update.y, update.gate, shift, scale})) {
+    return run_cuda(x, update, shift, scale, form);
+  }
+  if (update.y.defined()) add_gated(x, update.gate, update.y);
+  return layer_norm_modulate(x, shift, scale, form);
 }
 
 void add_gated(const Tensor& x, const Tensor& gate, const Tensor& y) {
+  if (can_run_cuda(x, {gate, y})) return cuda().norm_modulate(update_problem(x, {gate, y}));
+  if (!x.is_cpu()) {
+    x.copy_(reference::add_gated(x, gate, y));
+    return;
+  }
   DITQ_ASSERT(x.dim() == 3 && x.stride(2) == 1 && gate.stride(1) == 1 && y.stride(2) == 1);
   if (x.scalar_type() == at::kFloat) {
     add_gated_all<float>(x, gate, y);

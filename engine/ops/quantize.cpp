@@ -5,8 +5,10 @@
 #include <ATen/Parallel.h>
 #include <ATen/ops/clamp.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/gelu.h>
 
 #include "base/error.h"
+#include "ops/device_view.h"
 #include "ops/vector.h"
 
 namespace ditq {
@@ -48,9 +50,52 @@ void quantize_all(const Tensor& x, const Tensor& out, float inverse) {
   });
 }
 
+bool can_run_cuda(const Tensor& x, const Tensor& out) {
+  return x.is_cuda() && x.scalar_type() == at::kBFloat16 && has_vector_rows(x) &&
+         has_vector_rows(out);
+}
+
+/// x [M, C].
+void quantize_rows(const Tensor& x, float scale, bool gelu, const Tensor& out) {
+  if (!can_run_cuda(x, out)) {
+    out.copy_(reference::e4m3_codes(x, scale, gelu));
+    return;
+  }
+  cuda().quantize({.rows = x.size(0),
+                   .columns = x.size(1),
+                   .x = x.const_data_ptr(),
+                   .x_stride = x.stride(0),
+                   .out = out.data_ptr(),
+                   .out_stride = out.stride(0),
+                   .inverse_scale = 1.0F / scale,
+                   .gelu = gelu});
+}
+
 }  // namespace
 
+void quantize_into(const Tensor& x, float scale, bool gelu, const Tensor& out) {
+  if (x.dim() == 2) return quantize_rows(x, scale, gelu, out);
+  DITQ_ASSERT(x.dim() == 3);
+  if (is_matrix(x) && is_matrix(out)) {
+    const auto rows = [](const Tensor& all) {
+      return all.as_strided({all.size(0) * all.size(1), all.size(2)}, {all.stride(1), 1});
+    };
+    return quantize_rows(rows(x), scale, gelu, rows(out));
+  }
+  for (std::int64_t batch = 0; batch < x.size(0); ++batch) {
+    quantize_rows(x[batch], scale, gelu, out[batch]);
+  }
+}
+
+Tensor to_form(const Tensor& x, const Form& form) {
+  if (!form.e4m3 || x.scalar_type() == at::kFloat8_e4m3fn) return x;
+  Tensor out = at::empty(x.sizes(), x.options().dtype(at::kFloat8_e4m3fn));
+  quantize_into(x, form.scale, /*gelu=*/false, out);
+  return out;
+}
+
 Tensor quantize_e4m3(const Tensor& x, float input_scale) {
+  if (!x.is_cpu()) return to_form(x, {.e4m3 = true, .scale = input_scale}).to(at::kBFloat16);
   DITQ_ASSERT(x.is_contiguous());
   Tensor out = at::empty(x.sizes(), at::kBFloat16);
   const float inverse = 1.0F / input_scale;
@@ -64,6 +109,12 @@ Tensor quantize_e4m3(const Tensor& x, float input_scale) {
 }
 
 namespace reference {
+
+Tensor e4m3_codes(const Tensor& x, float scale, bool gelu) {
+  const Tensor values = gelu ? at::gelu(x, "tanh") : x;
+  const Tensor scaled = values.to(at::kFloat).mul(1.0F / scale);
+  return at::clamp(scaled, -448.0, 448.0).to(at::kFloat8_e4m3fn);
+}
 
 Tensor quantize_e4m3(const Tensor& x, float input_scale) {
   const Tensor scaled = x.to(at::kFloat).mul(1.0F / input_scale);

@@ -1,6 +1,7 @@
 #pragma once
 // Run-time quantization of activations.
 
+#include "ops/form.h"
 #include "tensor/tensor.h"
 
 namespace ditq {
@@ -11,7 +12,17 @@ namespace ditq {
 /// Source: SGLang bridge 4.7.
 Tensor quantize_e4m3(const Tensor& x, float input_scale);
 
+/// x in the form that a layer reads; x itself where the form is plain. Shapes: x [..., C] bf16 or f32, rows contiguous.
+Tensor to_form(const Tensor& x, const Form& form);
+
+/// E4M3 codes of x / scale, or with `gelu` of gelu_tanh(x) / scale (rounded to x's dtype in between), into `out`.
+/// Shapes: x [B, L, C] or [M, C], bf16 or f32, and out of the same shape in Float8_e4m3fn; rows contiguous, else any strides.
+void quantize_into(const Tensor& x, float scale, bool gelu, const Tensor& out);
+
 namespace reference {
+
+/// The codes, by torch's own cast: the definition of quantize_into.
+Tensor e4m3_codes(const Tensor& x, float scale, bool gelu);
 
 /// The definition, by torch's own cast.
 Tensor quantize_e4m3(const Tensor& x, float input_scale);

@@ -12,6 +12,7 @@
 #include <ATen/ops/stack.h>
 
 #include "base/error.h"
+#include "ops/device_view.h"
 #include "ops/vector.h"
 
 namespace ditq {
@@ -69,6 +70,10 @@ Rope Rope::slice(std::int64_t begin, std::int64_t count) const {
   return {cos.narrow(0, begin, count), sin.narrow(0, begin, count)};
 }
 
+Rope Rope::to(at::Device device) const {
+  return {on_device(cos, device), on_device(sin, device)};
+}
+
 Rope make_rope(const Tensor& positions, at::IntArrayRef axes, double theta) {
   std::vector<Tensor> angles;
   for (std::size_t axis = 0; axis < axes.size(); ++axis) {
@@ -85,12 +90,60 @@ Rope make_rope(const Tensor& positions, at::IntArrayRef axes, double theta) {
 void rms_norm_rope(const Tensor& x, const Tensor& weight, const Rope& rope) {
   DITQ_ASSERT(x.dim() == 4 && x.stride(3) == 1 && x.size(3) % 2 == 0 && x.size(3) <= kMaxHeadSize);
   DITQ_ASSERT(rope.cos.size(0) == x.size(1) && rope.cos.size(1) == x.size(3) / 2);
+  if (!x.is_cpu()) {
+    x.copy_(reference::rms_norm_rope(x, weight, rope));
+    return;
+  }
   if (x.scalar_type() == at::kFloat) {
     norm_rope_all<float>(x, weight, rope);
   } else {
     DITQ_ASSERT(x.scalar_type() == at::kBFloat16);
     norm_rope_all<BFloat16Bits>(x, weight, rope);
   }
+}
+
+namespace {
+
+bool can_run_cuda(const JointQk& qk, const Rope& rope) {
+  const std::int64_t size = qk.q.size(3);
+  return qk.q.is_cuda() && qk.q.scalar_type() == at::kBFloat16 &&
+         (size == 64 || size == 128 || size == 256) && has_vector_rows(qk.q) &&
+         has_vector_rows(qk.k) && qk.q.stride(2) == size && qk.k.stride(2) == size &&
+         rope.cos.is_contiguous() && rope.sin.is_contiguous();
+}
+
+void run_cuda(const JointQk& qk, const Rope& rope) {
+  const auto data = [](const Tensor& x) { return x.defined() ? x.const_data_ptr() : nullptr; };
+  cuda().qk_norm_rope({.batch = qk.q.size(0),
+                       .tokens = qk.q.size(1),
+                       .heads = qk.q.size(2),
+                       .head_dim = qk.q.size(3),
+                       .text_tokens = qk.text_tokens,
+                       .q = token_view(qk.q),
+                       .k = token_view(qk.k),
+                       .text_q = data(qk.text_q),
+                       .text_k = data(qk.text_k),
+                       .image_q = data(qk.image_q),
+                       .image_k = data(qk.image_k),
+                       .cos = rope.cos.const_data_ptr<float>(),
+                       .sin = rope.sin.const_data_ptr<float>(),
+                       .epsilon = kEpsilon});
+}
+
+}  // namespace
+
+void joint_norm_rope(const JointQk& qk, const Rope& rope) {
+  if (can_run_cuda(qk, rope)) return run_cuda(qk, rope);
+  const std::int64_t text = qk.text_tokens;
+  const std::int64_t image = qk.q.size(1) - text;
+  if (text > 0) {
+    const Rope rows = rope.slice(0, text);
+    rms_norm_rope(qk.q.narrow(1, 0, text), qk.text_q, rows);
+    rms_norm_rope(qk.k.narrow(1, 0, text), qk.text_k, rows);
+  }
+  const Rope rows = rope.slice(text, image);
+  rms_norm_rope(qk.q.narrow(1, text, image), qk.image_q, rows);
+  rms_norm_rope(qk.k.narrow(1, text, image), qk.image_k, rows);
 }
 
 namespace reference {

@@ -10,6 +10,7 @@ struct Rope {
   Tensor cos;
   Tensor sin;
 
+  Rope to(at::Device device) const;
   /// The rows of tokens [begin, begin + count).
   Rope slice(std::int64_t begin, std::int64_t count) const;
 };
@@ -23,6 +24,17 @@ Rope make_rope(const Tensor& positions, at::IntArrayRef axes, double theta);
 /// Shapes: x [B, L, Nh, Dh], a view with contiguous Dh; weight [Dh]; rope of the same L tokens. bf16 or f32.
 /// Source: diffusers transformer_flux.py 0.39 (FluxAttnProcessor, torch.nn.RMSNorm), embeddings.py (apply_rotary_emb).
 void rms_norm_rope(const Tensor& x, const Tensor& weight, const Rope& rope);
+
+/// Queries and keys of text and image tokens in one sequence, text first, with the norm weights of each.
+struct JointQk {
+  Tensor q, k;  ///< [B, L, Nh, Dh], views with contiguous Dh
+  std::int64_t text_tokens = 0;
+  Tensor text_q, text_k, image_q,
+      image_k;  ///< [Dh]; the first two may be empty without text tokens
+};
+
+/// rms_norm_rope of queries and keys, in place: one pass over both on a GPU. rope: of all L tokens.
+void joint_norm_rope(const JointQk& qk, const Rope& rope);
 
 namespace reference {
 

@@ -65,9 +65,11 @@ Json ComponentFolders::document(const std::string& component, const std::string&
   return read_json((fs::path(folder(component)) / file).string());
 }
 
-Weights ComponentFolders::weights(const std::string& component, at::ScalarType dtype) const {
+Weights ComponentFolders::weights(const std::string& component,
+                                  at::ScalarType dtype,
+                                  at::Device device) const {
   return {std::make_shared<const Checkpoint>(open_component(folder(component))),
-          {.dtype = dtype, .quant = {}}};
+          {.dtype = dtype, .quant = {}, .device = device}};
 }
 
 }  // namespace ditq

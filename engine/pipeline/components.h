@@ -26,7 +26,7 @@ class ComponentFolders {
   /// A JSON document of a component's folder. Errors: as read_json.
   Json document(const std::string& component, const std::string& file) const;
   /// Opens a component's weights. Errors: as open_component.
-  Weights weights(const std::string& component, at::ScalarType dtype) const;
+  Weights weights(const std::string& component, at::ScalarType dtype, at::Device device) const;
 
  private:
   std::string path_;

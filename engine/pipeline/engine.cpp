@@ -17,7 +17,10 @@ auto guarded(const Call& call) {
   try {
     return call();
   } catch (const c10::OutOfMemoryError& error) {
-    throw Error(ErrorCode::out_of_memory, error.what_without_backtrace());
+    throw Error(
+        ErrorCode::out_of_memory, error.what_without_backtrace(),
+        {.advice = "A smaller --height and --width, an FP8 transformer as --transformer-path, or "
+                   "--device cpu take less"});
   } catch (const c10::Error& error) {
     const std::string what = error.what_without_backtrace();
     const bool memory = what.find("can't allocate memory") != std::string::npos;

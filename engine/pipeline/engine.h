@@ -23,14 +23,15 @@ struct PipelineSources {
 
 /// How networks run.
 struct RunOptions {
-  std::string device = "cpu";           ///< cpu, cuda, cuda:N
+  std::string device;                   ///< cpu, cuda, cuda:N; empty: cuda where there is one
   std::string dtype = "bf16";           ///< bf16 or fp32
   std::string clip_tokenizer = "fast";  ///< fast or slow
   /// fp4: what an FP4 unit computes, also where there is none; bf16: activations of NVFP4 layers stay as they are.
   std::string nvfp4_activations = "fp4";
   std::string
       fp4_gemm_backend;  ///< SGLang's name of a kernel; empty: the environment's choice, or the default
-  bool fp4_backend_environment = true;  ///< SGLANG_DIFFUSION_FLASHINFER_FP4_GEMM_BACKEND counts
+  bool fp4_backend_environment = true;    ///< SGLANG_DIFFUSION_FLASHINFER_FP4_GEMM_BACKEND counts
+  std::string fp8_accumulation = "fast";  ///< on a GPU: fast or precise
   bool dit_cpu_offload =
       false;  ///< asked for: forced off with a warning for FP8, unsupported otherwise
 };
@@ -92,12 +93,21 @@ struct CompareResult {
   std::vector<std::string> missed;  ///< requirements that do not hold, each a sentence
 };
 
+/// A device that networks can run on.
+struct DeviceInfo {
+  std::string name;        ///< "cpu", "cuda:0"
+  std::string model;       ///< "AVX512", "NVIDIA H200"
+  std::string capability;  ///< "9.0"; of a CPU: empty
+  double memory_gib = 0;   ///< of a GPU
+};
+
 /// Versions and devices, for `ditq version`.
 struct EngineInfo {
   std::string libtorch;
   std::string cpu_capability;
   int threads = 0;
-  std::vector<std::string> devices;
+  std::vector<DeviceInfo> devices;
+  std::string cuda;  ///< libraries, or why there is no CUDA device
 };
 
 class Engine {

@@ -17,8 +17,11 @@
 #include "models/encoders/clip_text.h"
 #include "models/encoders/t5.h"
 #include "models/flux1.h"
+#include "models/flux1_steps.h"
 #include "models/vae/autoencoder_kl.h"
+#include "pipeline/device.h"
 #include "pipeline/latents_file.h"
+#include "pipeline/memory_plan.h"
 #include "pipeline/picture.h"
 #include "pipeline/stopwatch.h"
 #include "sampling/denoise.h"
@@ -46,16 +49,19 @@ struct TextStates {
 
 class TextEncoders {
  public:
-  TextEncoders(const ComponentFolders& folders, const RunOptions& options, at::ScalarType dtype)
+  TextEncoders(const ComponentFolders& folders,
+               const RunOptions& options,
+               at::ScalarType dtype,
+               at::Device device)
       : clip_tokenizer_(load_clip_tokenizer(folders.folder("tokenizer"),
                                             options.clip_tokenizer == "slow"
                                                 ? ClipTokenizerClass::slow
                                                 : ClipTokenizerClass::fast)),
         t5_tokenizer_(load_t5_tokenizer(folders.folder("tokenizer_2"))),
-        clip_(folders.weights("text_encoder", dtype),
+        clip_(folders.weights("text_encoder", dtype, device),
               ClipTextConfig::parse(folders.document("text_encoder", "config.json"),
                                     config_path(folders, "text_encoder", "config.json"))),
-        t5_(folders.weights("text_encoder_2", dtype),
+        t5_(folders.weights("text_encoder_2", dtype, device),
             T5Config::parse(folders.document("text_encoder_2", "config.json"),
                             config_path(folders, "text_encoder_2", "config.json"))) {}
 
@@ -89,25 +95,29 @@ class Flux1Pipeline : public Pipeline {
  public:
   Flux1Pipeline(const ComponentFolders& folders,
                 const TransformerSource& source,
-                const RunOptions& options)
+                const RunOptions& options,
+                at::Device device)
       : dtype_(options.dtype == "fp32" ? at::kFloat : at::kBFloat16),
-        text_(folders, options, dtype_),
+        device_(device),
+        text_(folders, options, dtype_, device),
         schedule_(
             FlowMatchConfig::parse(folders.document("scheduler", "scheduler_config.json"),
                                    config_path(folders, "scheduler", "scheduler_config.json"))),
-        vae_(folders.weights("vae", dtype_),
+        vae_(folders.weights("vae", dtype_, device),
              AutoencoderKlConfig::parse(folders.document("vae", "config.json"),
                                         config_path(folders, "vae", "config.json"))),
-        weights_(
-            source.tensors,
-            {.dtype = dtype_,
-             .quant = source.quant,
-             .nvfp4_activations = options.nvfp4_activations == "bf16" ? Nvfp4Activations::bf16
-                                                                      : Nvfp4Activations::fp4}),
-        transformer_(weights_, parse_flux1_dims(source.config, source.config_path)) {
+        weights_(source.tensors,
+                 {.dtype = dtype_,
+                  .quant = source.quant,
+                  .nvfp4_activations = options.nvfp4_activations == "bf16" ? Nvfp4Activations::bf16
+                                                                           : Nvfp4Activations::fp4,
+                  .device = device}),
+        transformer_(weights_, parse_flux1_dims(source.config, source.config_path)),
+        steps_(transformer_) {
     weights_.release_pages();
     check_components();
     describe(source, options);
+    if (device_.is_cuda()) weight_bytes_ = cuda().memory().allocated;
   }
 
   const PipelineDescription& description() const override { return description_; }
@@ -122,14 +132,18 @@ class Flux1Pipeline : public Pipeline {
   void check_components() const;
   void describe(const TransformerSource& source, const RunOptions& options);
   Tensor initial_latents(const PictureRequest& request) const;
-  Velocity velocity(const PictureRequest& request, std::int64_t text_length) const;
+  MemoryPlan plan_run(const PictureRequest& request) const;
+  Velocity velocity(const PictureRequest& request, const FlowMatchSchedule& schedule);
 
   at::ScalarType dtype_;
+  at::Device device_;
   TextEncoders text_;
   FlowMatchConfig schedule_;
   AutoencoderKl vae_;
   Weights weights_;
   Flux1Transformer transformer_;
+  Flux1Steps steps_;
+  std::size_t weight_bytes_ = 0;  ///< of all components on a GPU
   GenerationDefaults defaults_;
   PipelineDescription description_;
 };
@@ -164,6 +178,11 @@ std::optional<Fp4Backend> fp4_backend(const TransformerSource& source, const Run
   return backend;
 }
 
+/// Whose attention the transformer runs on (ops/attention.cpp).
+std::string attention_backend(const at::Device& device) {
+  return device.is_cuda() && cuda().info().major >= 9 ? "cudnn" : "torch_sdpa";
+}
+
 void Flux1Pipeline::describe(const TransformerSource& source, const RunOptions& options) {
   const Detection& detection = source.detection;
   if (detection.variant != nullptr) defaults_ = detection.variant->defaults;
@@ -172,8 +191,8 @@ void Flux1Pipeline::describe(const TransformerSource& source, const RunOptions& 
                   .scheme = std::string(name(source.quant.scheme)),
                   .scheme_source = source.quant.source,
                   .dtype = options.dtype,
-                  .device = "cpu",
-                  .attention_backend = "torch_sdpa",
+                  .device = device_name(device_),
+                  .attention_backend = attention_backend(device_),
                   .fp4_backend = fp4_backend(source, options),
                   .layers = weights_.layers()};
   std::vector<std::string> unused = weights_.unused();
@@ -211,6 +230,11 @@ PictureRequest Flux1Pipeline::resolve(const GenerateRequest& request) const {
       "--max-sequence-length", request.max_sequence_length.value_or(defaults_.max_sequence_length),
       1, kMaxTextTokens);
   out.latents = request.latents;
+  out.generator_device = request.generator_device;
+  if (out.generator_device == "cuda" && !device_.is_cuda()) {
+    throw Error(ErrorCode::unsupported, "noise can be drawn on the CPU only",
+                {.expected = "--generator-device cpu", .found = "a run on the CPU"});
+  }
   if (out.height % patch_pixels() != 0 || out.width % patch_pixels() != 0) {
     const std::int64_t step = patch_pixels();
     log_warning(fmt::format("height and width have to be multiples of {}: {} x {} becomes {} x {}",
@@ -228,40 +252,63 @@ Tensor Flux1Pipeline::initial_latents(const PictureRequest& request) const {
   const std::int64_t width = latent_side(request.width);
   const std::int64_t channels = transformer_.dims().in_channels / 4;
   if (request.latents.empty()) {
-    return pack_latents(draw_noise(request.seed, channels, height, width, dtype_));
+    const at::Device generator =
+        request.generator_device == "cuda" ? device_ : at::Device(at::kCPU);
+    return pack_latents(draw_noise(request.seed, channels, height, width, dtype_, generator))
+        .to(device_);
   }
   return read_latents(request.latents, {1, height / 2 * (width / 2), channels * 4},
                       {1, channels, height, width})
+      .to(device_)
       .to(dtype_);
 }
 
-/// The transformer as a function of latents and time; with true CFG, two evaluations.
-Velocity Flux1Pipeline::velocity(const PictureRequest& request, std::int64_t text_length) const {
-  const auto predictor = [&](const std::string& prompt) {
+/// The transformer as a function of latents and step; with true CFG, two evaluations.
+Velocity Flux1Pipeline::velocity(const PictureRequest& request, const FlowMatchSchedule& schedule) {
+  std::vector<Tensor> timesteps;
+  for (const float timestep : schedule.timesteps) {
+    timesteps.push_back(timestep_input(timestep, 1, dtype_, device_));
+  }
+  const std::int64_t text_length = request.max_sequence_length;
+  const auto prepare = [&](const std::string& prompt) {
     const TextStates text = text_(prompt, text_length);
-    Flux1Input input{.img = {},
-                     .txt = text.txt,
-                     .pooled = text.pooled,
-                     .timestep = {},
-                     .guidance = filled({1}, request.guidance_scale, at::kFloat),
-                     .positions = flux1_positions(text_length, latent_side(request.height) / 2,
-                                                  latent_side(request.width) / 2, dtype_)};
-    return [this, input](const Tensor& latents, const Tensor& timestep) {
-      Flux1Input now = input;
-      now.img = latents;
-      now.timestep = timestep;
-      return transformer_(now);
+    return transformer_.prepare(
+        timesteps, {.txt = text.txt,
+                    .pooled = text.pooled,
+                    .guidance = filled({1}, request.guidance_scale, at::kFloat, device_),
+                    .positions = flux1_positions(text_length, latent_side(request.height) / 2,
+                                                 latent_side(request.width) / 2, dtype_)});
+  };
+  const auto predictor = [this](Flux1Prepared run) {
+    return [this, run = std::move(run)](const Tensor& latents, std::size_t step) {
+      return steps_(latents, run, static_cast<std::int64_t>(step));
     };
   };
-  const auto positive = predictor(request.prompt);
+  const auto positive = predictor(prepare(request.prompt));
   if (request.true_cfg_scale <= 1 || request.negative_prompt.empty()) return positive;
-  const auto negative = predictor(request.negative_prompt);
+  const auto negative = predictor(prepare(request.negative_prompt));
   return [positive, negative, scale = request.true_cfg_scale](const Tensor& latents,
-                                                              const Tensor& timestep) {
-    const Tensor with = positive(latents, timestep);
-    const Tensor without = negative(latents, timestep);
+                                                              std::size_t step) {
+    // Copied: the second evaluation overwrites the first.
+    const Tensor with = positive(latents, step).clone();
+    const Tensor without = negative(latents, step);
     return without.add(with.sub(without).mul(scale));
   };
+}
+
+/// What the run will take of a GPU; nothing on the CPU. Errors: out_of_memory.
+MemoryPlan Flux1Pipeline::plan_run(const PictureRequest& request) const {
+  if (!device_.is_cuda()) return {};
+  const MemoryPlan plan = plan_memory(
+      weight_bytes_, transformer_.dims(), vae_.config(),
+      {.text_tokens = request.max_sequence_length,
+       .image_tokens = latent_side(request.height) / 2 * (latent_side(request.width) / 2),
+       .height = request.height,
+       .width = request.width,
+       .steps = request.steps},
+      dtype_);
+  check_memory(plan);
+  return plan;
 }
 
 Generation Flux1Pipeline::generate(const PictureRequest& request,
@@ -271,18 +318,20 @@ Generation Flux1Pipeline::generate(const PictureRequest& request,
                  .picture = {},
                  .trajectory = {},
                  .timings = {}};
-  Stopwatch watch(out.timings);
+  const MemoryPlan plan = plan_run(request);
+  Stopwatch watch(out.timings, device_);
 
-  const Velocity predict = velocity(request, request.max_sequence_length);
+  const std::int64_t tokens = latent_side(request.height) / 2 * (latent_side(request.width) / 2);
+  const FlowMatchSchedule schedule(schedule_, request.steps, tokens);
+  watch.stage("TimestepPreparationStage");
+
+  const Velocity predict = velocity(request, schedule);
   watch.stage("TextEncodingStage");
 
   Tensor latents = initial_latents(request);
   watch.stage("LatentPreparationStage");
 
-  const FlowMatchSchedule schedule(schedule_, request.steps, latents.size(1));
-  watch.stage("TimestepPreparationStage");
-
-  out.trajectory = {.initial_latents = latents,
+  out.trajectory = {.initial_latents = latents.cpu(),
                     .latents = {},
                     .timesteps = schedule.timesteps,
                     .sigmas = schedule.sigmas};
@@ -292,13 +341,14 @@ Generation Flux1Pipeline::generate(const PictureRequest& request,
     watch.step();
     on_step();
   });
-  if (request.keep_states) out.trajectory.latents = stacked(states, 1);
+  if (request.keep_states) out.trajectory.latents = stacked(states, 1).cpu();
   watch.stage("DenoisingStage");
 
   const Tensor pixels =
       vae_.decode(unpack_latents(latents, latent_side(request.height), latent_side(request.width)));
   out.picture = to_picture(pixels);
   watch.stage("DecodingStage");
+  if (device_.is_cuda()) report_memory(plan);
   return out;
 }
 
@@ -317,7 +367,8 @@ void check_offload(const TransformerSource& source, const RunOptions& options) {
 
 std::unique_ptr<Pipeline> load_flux1(const ComponentFolders& folders,
                                      const PipelineSources& sources,
-                                     const RunOptions& options) {
+                                     const RunOptions& options,
+                                     at::Device device) {
   const TransformerSource source =
       resolve_transformer(folders.place("transformer"), sources.transformer_weights_path);
   const auto class_name = require_string(source.config, "_class_name", source.config_path);
@@ -329,7 +380,7 @@ std::unique_ptr<Pipeline> load_flux1(const ComponentFolders& folders,
                  .found = class_name});
   }
   check_offload(source, options);
-  return std::make_unique<Flux1Pipeline>(folders, source, options);
+  return std::make_unique<Flux1Pipeline>(folders, source, options, device);
 }
 
 }  // namespace ditq

@@ -12,6 +12,7 @@ namespace ditq {
 /// built. Errors: as load_pipeline.
 std::unique_ptr<Pipeline> load_flux1(const ComponentFolders& folders,
                                      const PipelineSources& sources,
-                                     const RunOptions& options);
+                                     const RunOptions& options,
+                                     at::Device device);
 
 }  // namespace ditq

@@ -31,10 +31,6 @@ void check_request(const GenerateRequest& request) {
         ErrorCode::usage, "--num-outputs-per-prompt is out of range",
         {.expected = "at least 1", .found = std::to_string(request.num_outputs_per_prompt)});
   }
-  if (request.generator_device != "cpu") {
-    throw Error(ErrorCode::unsupported, "noise can be drawn on the CPU only",
-                {.expected = "--generator-device cpu", .found = request.generator_device});
-  }
 }
 
 /// "a large red circle" becomes "a_large_red_circle"; other characters are dropped, at most 60 are kept.

@@ -10,6 +10,7 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include "kernels/cuda_device.h"
 #include "pipeline/versions.h"
 
 namespace ditq {
@@ -36,7 +37,17 @@ std::string random_id() {
                      digits.substr(12, 4), digits.substr(16, 4), digits.substr(20));
 }
 
-Json memory_checkpoint() {
+Json memory_checkpoint(const std::string& device) {
+  const auto megabytes = [](std::size_t bytes) {
+    return round_to(static_cast<double>(bytes) / (1 << 20), 0.01);
+  };
+  if (device != "cpu") {
+    const CudaMemory memory = cuda().memory();
+    return {{"allocated_mb", megabytes(memory.allocated)},
+            {"reserved_mb", megabytes(memory.reserved)},
+            {"peak_allocated_mb", megabytes(memory.peak_allocated)},
+            {"peak_reserved_mb", megabytes(memory.peak_reserved)}};
+  }
   const ProcessMemory memory = process_memory();
   // On a CPU nothing is reserved apart from what is resident.
   return {{"allocated_mb", round_to(memory.resident_mb, 0.01)},
@@ -97,7 +108,7 @@ Json perf_document(const Generation& generation,
           {"total_duration_ms", generation.timings.total},
           {"steps", steps},
           {"denoise_steps_ms", denoise},
-          {"memory_checkpoints", {{"after_forward", memory_checkpoint()}}},
+          {"memory_checkpoints", {{"after_forward", memory_checkpoint(pipeline.device)}}},
           {"meta",
            {{"prompt", generation.prompt},
             {"model", model},
@@ -108,7 +119,7 @@ Json perf_document(const Generation& generation,
             {"quantized_activations", quantized_activations(pipeline.layers)},
             {"weight_bytes", weight_bytes(pipeline.layers)},
             {"dtype", pipeline.dtype},
-            {"kernels", kernel_names()},
+            {"kernels", kernel_names(pipeline.device)},
             {"attention_backend", pipeline.attention_backend},
             {"fp4_backend", pipeline.fp4_backend ? to_json(*pipeline.fp4_backend) : Json(nullptr)},
             {"device", pipeline.device},

@@ -20,7 +20,8 @@ Picture to_picture(const Tensor& pixels) {
                            .round()
                            .to(at::kByte)[0]
                            .permute({1, 2, 0})
-                           .contiguous();
+                           .contiguous()
+                           .cpu();
   const auto* first = bytes.const_data_ptr<std::uint8_t>();
   return {
       .width = bytes.size(1), .height = bytes.size(0), .pixels = {first, first + bytes.numel()}};

@@ -54,8 +54,9 @@ struct PictureRequest {
   double guidance_scale = 0;
   double true_cfg_scale = 1;
   std::int64_t max_sequence_length = 0;
-  std::string latents;       ///< FILE or FILE:NAME; empty: drawn from the seed
-  bool keep_states = false;  ///< fill the trajectory's latents
+  std::string latents;                   ///< FILE or FILE:NAME; empty: drawn from the seed
+  std::string generator_device = "cpu";  ///< where noise is drawn: cpu, or cuda: the run's device
+  bool keep_states = false;              ///< fill the trajectory's latents
 };
 
 /// What was loaded, for the one-line summary and perf.json.
@@ -65,7 +66,7 @@ struct PipelineDescription {
   std::string scheme;         ///< "bf16", "fp8", "nvfp4"
   std::string scheme_source;  ///< where the scheme was declared
   std::string dtype;          ///< "bf16" or "fp32"
-  std::string device;         ///< "cpu"
+  std::string device;         ///< "cpu", "cuda:0 (…)"
   std::string attention_backend;
   std::optional<Fp4Backend> fp4_backend;  ///< where there are NVFP4 layers or somebody chose one
   std::vector<LayerRecord> layers;        ///< of the transformer

@@ -8,8 +8,8 @@ namespace ditq {
 /// {"ditq": …, "libtorch": …}.
 Json version_document();
 
-/// Which matrix product runs, such as "brgemm bf16 (AVX512-BF16)".
-std::string kernel_names();
+/// Which kernels run on a device (PipelineDescription::device), such as "brgemm bf16 (AVX512-BF16)".
+std::string kernel_names(const std::string& device);
 
 /// libtorch, CPU capability, threads and devices.
 EngineInfo engine_info();

@@ -7,8 +7,9 @@
 
 namespace ditq {
 
-/// Predicts the velocity at `latents` for a timestep given as `timestep` / 1000, [B] in the run's dtype.
-using Velocity = std::function<Tensor(const Tensor& latents, const Tensor& timestep)>;
+/// Predicts the velocity at `latents` for a step of the schedule, counted from 0. The result may be overwritten by the
+/// next call.
+using Velocity = std::function<Tensor(const Tensor& latents, std::size_t step)>;
 
 /// Hears the state after every step; `step` counts from 0.
 using StepListener = std::function<void(std::size_t step, const Tensor& latents)>;
@@ -20,7 +21,10 @@ Tensor denoise(const Velocity& velocity,
                const FlowMatchSchedule& schedule,
                const StepListener& after_step);
 
-/// What the network is called with at `timestep`: rounded to the run's dtype before and after the division by 1000.
-Tensor timestep_input(float timestep, std::int64_t batch, at::ScalarType dtype);
+/// What the network is called with at a schedule's timestep: rounded to the run's dtype before and after the division by 1000.
+Tensor timestep_input(float timestep,
+                      std::int64_t batch,
+                      at::ScalarType dtype,
+                      at::Device device = at::kCPU);
 
 }  // namespace ditq

@@ -8,8 +8,9 @@ Tensor draw_noise(std::uint64_t seed,
                   std::int64_t channels,
                   std::int64_t height,
                   std::int64_t width,
-                  at::ScalarType dtype) {
-  return normal(seed, {1, channels, height, width}, dtype);
+                  at::ScalarType dtype,
+                  at::Device device) {
+  return normal(seed, {1, channels, height, width}, dtype, device);
 }
 
 Tensor pack_latents(const Tensor& latents) {

@@ -7,13 +7,14 @@
 
 namespace ditq {
 
-/// randn of [1, channels, height, width] from torch's CPU generator, drawn in `dtype` (bf16 noise is another sequence
+/// randn of [1, channels, height, width] from torch's generator of `device`, drawn in `dtype` (bf16 noise is another sequence
 /// than the rounded f32 noise of the same seed). height and width are in latent cells.
 Tensor draw_noise(std::uint64_t seed,
                   std::int64_t channels,
                   std::int64_t height,
                   std::int64_t width,
-                  at::ScalarType dtype);
+                  at::ScalarType dtype,
+                  at::Device device = at::kCPU);
 
 /// [B, C, H, W] to [B, H/2 * W/2, 4 C]: each token is a 2 x 2 patch. H and W even.
 /// Source: diffusers pipeline_flux.py 0.39 (_pack_latents).

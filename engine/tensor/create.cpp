@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Context.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/randn.h>
@@ -20,12 +22,12 @@ Tensor copied(const std::vector<Value>& values, at::ScalarType dtype) {
 
 }  // namespace
 
-Tensor empty(at::IntArrayRef shape, at::ScalarType dtype) {
-  return at::empty(shape, dtype);
+Tensor empty(at::IntArrayRef shape, at::ScalarType dtype, at::Device device) {
+  return at::empty(shape, at::TensorOptions(dtype).device(device));
 }
 
-Tensor filled(at::IntArrayRef shape, double value, at::ScalarType dtype) {
-  return at::full(shape, value, at::TensorOptions(dtype));
+Tensor filled(at::IntArrayRef shape, double value, at::ScalarType dtype, at::Device device) {
+  return at::full(shape, value, at::TensorOptions(dtype).device(device));
 }
 
 Tensor from_values(const std::vector<std::int64_t>& values) {
@@ -40,9 +42,17 @@ Tensor stacked(const std::vector<Tensor>& parts, std::int64_t dim) {
   return at::stack(parts, dim);
 }
 
-Tensor normal(std::uint64_t seed, at::IntArrayRef shape, at::ScalarType dtype) {
-  auto generator = at::make_generator<at::CPUGeneratorImpl>(seed);
-  return at::randn(shape, generator, at::TensorOptions(dtype));
+Tensor joined(const std::vector<Tensor>& parts, std::int64_t dim) {
+  return at::cat(parts, dim);
+}
+
+Tensor normal(std::uint64_t seed, at::IntArrayRef shape, at::ScalarType dtype, at::Device device) {
+  const auto options = at::TensorOptions(dtype).device(device);
+  if (device.is_cpu())
+    return at::randn(shape, at::make_generator<at::CPUGeneratorImpl>(seed), options);
+  at::Generator generator = at::globalContext().defaultGenerator(device).clone();
+  generator.set_current_seed(seed);
+  return at::randn(shape, generator, options);
 }
 
 }  // namespace ditq

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "kernels/cuda_device.h"
 
 namespace ditq {
 namespace {
@@ -64,6 +65,15 @@ Tensor from_bytes(const TensorBytes& bytes, Dtype dtype, const Shape& shape) {
   void* data = const_cast<std::byte*>(bytes.bytes.data());
   return at::from_blob(
       data, extents, [owner = bytes.owner](void*) {}, type);
+}
+
+Tensor on_device(const Tensor& tensor, at::Device device) {
+  if (tensor.device() == device || !tensor.defined()) return tensor;
+  if (!tensor.is_cpu() || !device.is_cuda()) return tensor.to(device);
+  const Tensor source = tensor.contiguous();
+  Tensor target = at::empty(source.sizes(), source.options().device(device));
+  cuda().upload(target.mutable_data_ptr(), source.const_data_ptr(), source.nbytes());
+  return target;
 }
 
 Bytes bytes_of(const Tensor& tensor) {

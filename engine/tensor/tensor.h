@@ -22,6 +22,9 @@ Tensor from_file(const TensorInfo& info);
 /// A tensor over bytes that stay where they are: no copy; the tensor keeps their owner. Must not be written. F4 as above.
 Tensor from_bytes(const TensorBytes& bytes, Dtype dtype, const Shape& shape);
 
+/// `tensor` on `device`; from the CPU to CUDA through pinned memory. The tensor itself where it is there already.
+Tensor on_device(const Tensor& tensor, at::Device device);
+
 /// The bytes of a contiguous CPU tensor.
 Bytes bytes_of(const Tensor& tensor);
 

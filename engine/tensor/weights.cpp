@@ -48,6 +48,10 @@ Tensor Weights::raw(std::string_view name) const {
   return from_bytes(shared_->tensors->read(full_name(name)), found.dtype, found.shape);
 }
 
+Tensor Weights::stored(std::string_view name) const {
+  return on_device(raw(name), device());
+}
+
 Tensor Weights::plain(std::string_view name, const Shape& shape) const {
   const ViewedTensor& found = info(name);
   if (found.shape != shape) {
@@ -56,7 +60,7 @@ Tensor Weights::plain(std::string_view name, const Shape& shape) const {
     facts.found = to_string(found.shape);
     throw Error(ErrorCode::wrong_shape, "a tensor does not fit its layer", facts);
   }
-  return raw(name).to(dtype());
+  return stored(name).to(dtype());
 }
 
 Tensor Weights::optional(std::string_view name, const Shape& shape) const {

@@ -25,6 +25,7 @@ struct WeightsOptions {
   at::ScalarType dtype = at::kBFloat16;  ///< what plain tensors are converted to
   QuantConfig quant;                     ///< which layers the checkpoint declares quantized
   Nvfp4Activations nvfp4_activations = Nvfp4Activations::fp4;
+  at::Device device = at::kCPU;  ///< where networks keep and use them
 };
 
 /// How one layer was built, for summaries and perf.json.
@@ -50,9 +51,11 @@ class Weights {
   Weights operator/(std::size_t index) const;
 
   bool has(std::string_view name) const;
-  /// The tensor in its stored dtype, without a copy where the view has none. Errors: missing_tensor.
+  /// The tensor in its stored dtype on the CPU, without a copy where the view has none. Errors: missing_tensor.
   Tensor raw(std::string_view name) const;
-  /// The tensor in the run's dtype (a copy where the dtype differs). Errors: missing_tensor, wrong_shape.
+  /// The tensor in its stored dtype on the run's device. Errors: missing_tensor.
+  Tensor stored(std::string_view name) const;
+  /// The tensor in the run's dtype on its device (a copy where these differ). Errors: missing_tensor, wrong_shape.
   Tensor plain(std::string_view name, const Shape& shape) const;
   /// As plain, but an empty Tensor where the checkpoint has none.
   Tensor optional(std::string_view name, const Shape& shape) const;
@@ -67,6 +70,7 @@ class Weights {
   const std::string& path() const { return shared_->tensors->path(); }
   const TensorView& tensors() const { return *shared_->tensors; }
   at::ScalarType dtype() const { return shared_->options.dtype; }
+  at::Device device() const { return shared_->options.device; }
   const QuantConfig& quant() const { return shared_->options.quant; }
   Nvfp4Activations nvfp4_activations() const { return shared_->options.nvfp4_activations; }
 

@@ -95,7 +95,7 @@ TEST(Noise, UnpackingUndoesPacking) {
 TEST(Denoise, IntegratesAConstantVelocityExactly) {
   const FlowMatchSchedule schedule(FlowMatchConfig{.shift = 1.0}, 5, 16);
   std::size_t heard = 0;
-  const Tensor end = denoise([](const Tensor& x, const Tensor&) { return x.mul(0).add(2); },
+  const Tensor end = denoise([](const Tensor& x, std::size_t) { return x.mul(0).add(2); },
                              filled({1, 16, 4}, 1, at::kFloat), schedule,
                              [&](std::size_t step, const Tensor&) { EXPECT_EQ(step, heard++); });
   EXPECT_EQ(heard, 5);

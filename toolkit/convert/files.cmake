@@ -18,10 +18,12 @@ set(files component_source.cpp
   nvfp4_storage.cpp
   paths.cpp
   quant_source.cpp
+  random_tensor.cpp
   resume_log.cpp
   scale_map.cpp
   shard_pipeline.cpp
   side_files.cpp
   stored_modules.cpp
+  synth.cpp
   tensor_blocks.cpp
   write_output.cpp)

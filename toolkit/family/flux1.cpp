@@ -369,6 +369,39 @@ Flux1Dims parse_flux1_dims(const Json& config, const std::string& path) {
   return dims;
 }
 
+std::optional<Flux1Dims> published_flux1_dims(const std::string& variant) {
+  Flux1Dims dims;  // those of dev
+  if (variant == "dev") return dims;
+  if (variant == "schnell") {
+    dims.guidance_embeds = false;
+    return dims;
+  }
+  if (variant != "tiny") return std::nullopt;
+  dims.num_layers = 2;
+  dims.num_single_layers = 4;
+  dims.heads = 2;
+  dims.joint_attention_dim = 128;
+  dims.pooled_projection_dim = 128;
+  return dims;
+}
+
+Json flux1_config(const Flux1Dims& dims) {
+  return {{"_class_name", flux1_family().class_names.front()},
+          {"_diffusers_version", "0.39.0"},
+          {"attention_head_dim", dims.head_dim},
+          {"axes_dims_rope", dims.axes_dims_rope},
+          {"guidance_embeds", dims.guidance_embeds},
+          {"in_channels", dims.in_channels},
+          {"joint_attention_dim", dims.joint_attention_dim},
+          {"num_attention_heads", dims.heads},
+          {"num_layers", dims.num_layers},
+          {"num_single_layers", dims.num_single_layers},
+          {"out_channels",
+           dims.out_channels == dims.in_channels ? Json(nullptr) : Json(dims.out_channels)},
+          {"patch_size", dims.patch_size},
+          {"pooled_projection_dim", dims.pooled_projection_dim}};
+}
+
 DimValues dim_values(const Flux1Dims& dims) {
   return {{"D", dims.hidden()},
           {"H", dims.head_dim},

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "base/json.h"
@@ -33,6 +34,12 @@ struct Flux1Dims {
 /// Errors: bad_config (a value out of range, or values that contradict each other), json_type.
 /// Source: diffusers models/transformers/transformer_flux.py @ 0.39.0 (FluxTransformer2DModel).
 Flux1Dims parse_flux1_dims(const Json& config, const std::string& path);
+
+/// The sizes of a published variant ("dev", "schnell") or of the bundled one ("tiny"), or nothing for other names.
+std::optional<Flux1Dims> published_flux1_dims(const std::string& variant);
+
+/// The diffusers config of these sizes; parse_flux1_dims is its inverse.
+Json flux1_config(const Flux1Dims& dims);
 
 /// The dims that flux1_family().layers speaks of.
 DimValues dim_values(const Flux1Dims& dims);

@@ -14,6 +14,7 @@
 #include "ops/attention.h"
 #include "ops/embedding.h"
 #include "ops/norm.h"
+#include "tensor/create.h"
 #include "tensor/tap.h"
 
 namespace ditq {
@@ -207,11 +208,11 @@ struct T5Encoder::Network {
   Tensor bias(std::int64_t length, const T5Config& config) const {
     // One row per distance 1 - L … L - 1; query q then reads the L rows from L - 1 - q on.
     const std::int64_t distances = 2 * length - 1;
-    const Tensor buckets =
-        position_bias.new_empty({distances}, position_bias.options().dtype(at::kLong));
+    const Tensor buckets = empty({distances}, at::kLong);
     auto* bucket = buckets.mutable_data_ptr<std::int64_t>();
     for (std::int64_t i = 0; i < distances; ++i) bucket[i] = t5_bucket(i - length + 1, config);
-    const Tensor by_distance = position_bias.index_select(0, buckets).t().contiguous();
+    const Tensor by_distance =
+        position_bias.index_select(0, on_device(buckets, position_bias.device())).t().contiguous();
     return by_distance.unfold(1, length, 1).flip(1).contiguous().unsqueeze(0);
   }
 };

@@ -1,0 +1,30 @@
+#pragma once
+// What the GPU benchmarks share: timing, and a table of results with their share of the machine's own ceilings.
+
+#include <functional>
+#include <string>
+
+#include "base/json.h"
+#include "tensor/tensor.h"
+
+namespace ditq::bench {
+
+/// Milliseconds of one call, by the device's clock: `repeats` calls in one graph, the median of five replays.
+double time_device(const std::function<void()>& call, int repeats);
+
+/// Standard normal bf16 values on the GPU.
+Tensor device_normal(std::uint64_t seed, at::IntArrayRef shape);
+
+/// The device's own ceilings, measured: copy in TB/s, bf16 and FP8 products in TFLOP/s.
+Json measure_ceilings();
+
+/// Every fused kernel of the case table: milliseconds, TB/s or TFLOP/s, percent of the ceiling.
+Json measure_kernels(const Json& ceilings);
+
+/// FLUX.1's products: the library's first choice, and with `tune` the best of its candidates.
+Json measure_gemms(bool tune);
+
+/// A transformer's denoise step at 1024 x 1024: load, first step, replayed steps, memory.
+Json measure_step(const std::string& folder, int steps, bool tune);
+
+}  // namespace ditq::bench

@@ -1,0 +1,94 @@
+// usage: cuda_bench [--table FILE] [--tune] [--steps N] [--one-stream | --two-streams] [--fast | --precise]
+//        [kernels] [gemms] [step:FOLDER]...
+// Times the GPU engine on this machine, random data throughout: the device's ceilings, every kernel of the case table,
+// FLUX.1's products, and whole denoise steps of transformers ('ditq synth' makes them). JSON, one object a line.
+// --table: kernel choices to start from; with --tune those found are written there.
+
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "cuda_bench.h"
+#include "kernels/cuda_device.h"
+#include "pipeline/device.h"
+
+namespace {
+
+using namespace ditq;
+
+void print(const char* what, const Json& value) {
+  if (!value.is_array()) {
+    std::printf("%s\n", dump_json({{what, value}}).c_str());
+  } else {
+    for (const Json& row : value) std::printf("%s\n", dump_json({{what, row}}).c_str());
+  }
+  std::fflush(stdout);
+}
+
+void read_table(const std::string& path) {
+  if (path.empty() || !std::filesystem::exists(path)) return;
+  std::FILE* file = std::fopen(path.c_str(), "rb");
+  std::string text;
+  for (int c = std::fgetc(file); c != EOF; c = std::fgetc(file))
+    text.push_back(static_cast<char>(c));
+  std::fclose(file);
+  print("choices read", cuda().read_gemm_table(text));
+}
+
+int run(const std::vector<std::string>& words) {
+  bool tune = false;
+  int steps = 30;
+  std::string table;
+  if (choose_device("cuda").is_cpu()) return 4;
+  print("device", {{"name", cuda().info().name}, {"libraries", cuda().libraries()}});
+  Json ceilings;
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    const std::string& word = words[i];
+    if (word == "--tune") {
+      tune = true;
+    } else if (word == "--one-stream" || word == "--two-streams") {
+      cuda().use_side_stream(word == "--two-streams");
+      print("streams", word == "--two-streams" ? 2 : 1);
+    } else if (word == "--fast" || word == "--precise") {
+      cuda().use_fast_accumulation(word == "--fast");
+      print("accumulation", word.substr(2));
+    } else if (word == "--steps") {
+      steps = std::atoi(words.at(++i).c_str());
+    } else if (word == "--table") {
+      table = words.at(++i);
+      read_table(table);
+    } else if (word == "kernels") {
+      ceilings = bench::measure_ceilings();
+      print("ceiling", ceilings);
+      print("kernel", bench::measure_kernels(ceilings));
+    } else if (word == "gemms") {
+      print("gemm", bench::measure_gemms(tune));
+    } else if (word.starts_with("step:")) {
+      print("step", bench::measure_step(word.substr(5), steps, tune));
+    } else {
+      std::fprintf(stderr, "cuda_bench: unknown word '%s'\n", word.c_str());
+      return 2;
+    }
+  }
+  if (tune && !table.empty()) {
+    std::FILE* file = std::fopen(table.c_str(), "wb");
+    std::fputs(cuda().gemm_table().c_str(), file);
+    std::fclose(file);
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main(int count, char** words) {
+  try {
+    return run({words + 1, words + count});
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "cuda_bench: %s\n", error.what());
+    return 5;
+  }
+}

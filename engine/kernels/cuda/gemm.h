@@ -1,0 +1,61 @@
+#pragma once
+// Products by cuBLASLt: one plan for each shape, kept for the life of the process.
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include <cublasLt.h>
+#include <cuda_runtime_api.h>
+
+#include "kernels/cuda_device.h"
+
+namespace ditq {
+
+/// What decides the kernel: everything of a problem but its addresses, of which the alignment counts.
+struct GemmKey {
+  std::int64_t m, n, k, x_stride, out_stride;
+  std::int32_t type, out_type, bias, gelu, row_scales, fast, alignment;
+  auto operator<=>(const GemmKey&) const = default;
+};
+
+class GemmPlans {
+ public:
+  /// For the current device. Errors: device, out_of_memory.
+  explicit GemmPlans(const CudaDeviceInfo& device);
+  ~GemmPlans();
+  GemmPlans(const GemmPlans&) = delete;
+  GemmPlans& operator=(const GemmPlans&) = delete;
+
+  std::string why_not(const GemmProblem& problem);
+  void run(const GemmProblem& problem, cudaStream_t stream);
+  std::vector<GemmCandidate> tune(const GemmProblem& problem,
+                                  int count,
+                                  int repeats,
+                                  cudaStream_t stream);
+
+  void use_fast_accumulation(bool use) { fast_ = use; }
+
+  /// Lines "device|library version|key|algorithm".
+  std::string table() const;
+  int read_table(const std::string& table);
+
+ private:
+  struct Plan;
+  GemmKey key_of(const GemmProblem& problem) const;
+  Plan& plan(const GemmProblem& problem);
+  Plan make_plan(const GemmKey& key, const GemmProblem& problem);
+  void choose(Plan& plan, const GemmKey& key);
+  cublasStatus_t launch(Plan& plan, const GemmProblem& problem, cudaStream_t stream);
+  void* workspace(cudaStream_t stream);
+  std::string line_prefix() const;
+
+  CudaDeviceInfo device_;
+  cublasLtHandle_t handle_ = nullptr;
+  bool fast_ = false;
+  std::map<cudaStream_t, void*> workspaces_;  ///< one each: streams run beside one another
+  std::map<GemmKey, Plan> plans_;
+  std::map<std::string, cublasLtMatmulAlgo_t> known_;  ///< from tables, by the key's text
+};
+
+}  // namespace ditq

@@ -1,0 +1,14 @@
+#pragma once
+// The launchers of the .cu files: a problem and a stream, no libtorch.
+
+#include <cuda_runtime_api.h>
+
+#include "kernels/cuda_device.h"
+
+namespace ditq {
+
+void launch_norm_modulate(const NormModulateProblem& problem, cudaStream_t stream);
+void launch_qk_norm_rope(const QkNormRopeProblem& problem, cudaStream_t stream);
+void launch_quantize(const QuantizeProblem& problem, cudaStream_t stream);
+
+}  // namespace ditq

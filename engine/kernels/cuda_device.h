@@ -1,0 +1,200 @@
+#pragma once
+// What the engine asks of CUDA: kernels on raw pointers, and the few services of a device that libtorch's CPU library
+// does not offer. Implemented by libditq_cuda.so (kernels/cuda), which is opened only where there is a GPU; nothing here
+// names a CUDA or torch type, so that code which calls it builds everywhere.
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace ditq {
+
+/// [B, L, C] tokens: channels contiguous, any strides (in elements) of batch and token.
+struct TokenView {
+  void* data = nullptr;
+  std::int64_t batch_stride = 0;
+  std::int64_t row_stride = 0;
+};
+
+/// [B, C] vectors, one for each picture: channels contiguous, bf16.
+struct VectorView {
+  const void* data = nullptr;
+  std::int64_t batch_stride = 0;
+};
+
+/// x += gate * y (where y is given), then LayerNorm(x) * (1 + scale) + shift (where out is given), in bf16 with the
+/// rounding points of the plain operations (ops/modulate.h).
+struct NormModulateProblem {
+  std::int64_t batch = 0;
+  std::int64_t tokens = 0;
+  std::int64_t width = 0;  ///< a multiple of 8, at most 8192
+  TokenView x;             ///< bf16; written where y is given
+  TokenView y;             ///< bf16, or no data
+  VectorView gate;
+  VectorView shift;
+  VectorView scale;
+  TokenView out;            ///< bf16, or E4M3 codes of value * inverse_scale; or no data
+  bool e4m3 = false;        ///< out holds codes
+  float inverse_scale = 1;  ///< of the codes
+  double epsilon = 1e-6;    ///< added to the variance
+};
+
+/// RMS norm of every head of queries and keys and their rotation, in place. Tokens below `text_tokens` take the first
+/// pair of weights, the others the second.
+struct QkNormRopeProblem {
+  std::int64_t batch = 0;
+  std::int64_t tokens = 0;
+  std::int64_t heads = 0;
+  std::int64_t head_dim = 0;  ///< 64, 128 or 256
+  std::int64_t text_tokens = 0;
+  TokenView q;                   ///< [B, L, Nh * Dh] bf16
+  TokenView k;                   ///< the same
+  const void* text_q = nullptr;  ///< [Dh] bf16
+  const void* text_k = nullptr;
+  const void* image_q = nullptr;
+  const void* image_k = nullptr;
+  const float* cos = nullptr;  ///< [L, Dh / 2]
+  const float* sin = nullptr;
+  double epsilon = 1e-6;  ///< added to the mean square
+};
+
+/// bf16 values become E4M3 codes of value * inverse_scale, saturating; with `gelu`, of gelu_tanh(value) rounded to bf16.
+struct QuantizeProblem {
+  std::int64_t rows = 0;
+  std::int64_t columns = 0;  ///< a multiple of 8
+  const void* x = nullptr;
+  std::int64_t x_stride = 0;  ///< elements, a multiple of 8
+  void* out = nullptr;
+  std::int64_t out_stride = 0;  ///< bytes, a multiple of 8
+  float inverse_scale = 1;
+  bool gelu = false;
+};
+
+enum class GemmType { bf16, e4m3 };
+
+/// out[m, n] = round(scales * sum_k x[m, k] w[n, k] + bias[n]), summed in f32.
+struct GemmProblem {
+  std::int64_t m = 0;
+  std::int64_t n = 0;
+  std::int64_t k = 0;
+  GemmType type = GemmType::bf16;       ///< of x and weight
+  const void* x = nullptr;              ///< [M, K]
+  std::int64_t x_stride = 0;            ///< elements
+  const void* weight = nullptr;         ///< [N, K], contiguous
+  const void* bias = nullptr;           ///< bf16 [N], or none
+  float alpha = 1;                      ///< of bf16 products
+  const float* weight_scale = nullptr;  ///< e4m3: one device value, or N of them with `row_scales`
+  const float* input_scale = nullptr;   ///< e4m3: one device value; with `row_scales`, M of them
+  bool row_scales = false;
+  bool gelu = false;            ///< gelu_tanh of the f32 value before it is rounded
+  void* out = nullptr;          ///< [M, N] bf16, or E4M3 codes
+  std::int64_t out_stride = 0;  ///< elements
+  GemmType out_type = GemmType::bf16;
+  const float* out_scale = nullptr;  ///< e4m3 out: one device value that multiplies
+};
+
+/// One way to run a product that cuBLASLt offers, best guess first.
+struct GemmCandidate {
+  std::string algorithm;  ///< 16 * 8 hex digits: the library's opaque description
+  float milliseconds = 0;
+};
+
+struct CudaDeviceInfo {
+  std::string name;          ///< "NVIDIA H100 80GB HBM3"
+  int major = 0, minor = 0;  ///< compute capability
+  int multiprocessors = 0;
+  std::size_t memory = 0;  ///< bytes
+};
+
+/// Bytes on the device.
+struct CudaMemory {
+  std::size_t allocated = 0;       ///< tensors, now
+  std::size_t reserved = 0;        ///< kept by the allocator, now
+  std::size_t peak_allocated = 0;  ///< since reset_peak_memory
+  std::size_t peak_reserved = 0;
+  std::size_t free = 0;  ///< of the whole device, now
+};
+
+/// Device work recorded once, replayed with one call.
+class CudaGraph {
+ public:
+  virtual ~CudaGraph() = default;
+  virtual void replay() = 0;
+};
+
+/// A point in the device's work.
+class CudaEvent {
+ public:
+  virtual ~CudaEvent() = default;
+  virtual void wait() = 0;  ///< until the device has passed it
+  /// Device time between two points that have passed.
+  virtual double milliseconds_since(const CudaEvent& earlier) const = 0;
+};
+
+/// All work goes to one stream of the chosen device, in the order of the calls; what `beside` runs is the exception.
+class CudaDevice {
+ public:
+  virtual ~CudaDevice() = default;
+
+  virtual std::vector<CudaDeviceInfo> devices() const = 0;
+  /// Makes a device current for this thread. Errors: device.
+  virtual void use(int index) = 0;
+  /// The device in use.
+  virtual const CudaDeviceInfo& info() const = 0;
+  /// "cuBLASLt 13.1.0, cuDNN 9.19.0, driver 13.0".
+  virtual std::string libraries() const = 0;
+
+  virtual void norm_modulate(const NormModulateProblem& problem) = 0;
+  virtual void qk_norm_rope(const QkNormRopeProblem& problem) = 0;
+  virtual void quantize(const QuantizeProblem& problem) = 0;
+
+  /// Empty if cuBLASLt has a kernel for the problem, else why not. The answer and the kernel are kept for its shape.
+  virtual std::string why_not(const GemmProblem& problem) = 0;
+  virtual void gemm(const GemmProblem& problem) = 0;
+  /// Whether sums of E4M3 products stay in the matrix units' own accumulators (22 bits) over the whole of K, instead of
+  /// being added to f32 registers in between. They do where it is asked for.
+  virtual void use_fast_accumulation(bool use) = 0;
+  /// Times up to `count` candidates with `repeats` launches each in a graph; the fastest is used from now on.
+  virtual std::vector<GemmCandidate> tune(const GemmProblem& problem, int count, int repeats) = 0;
+  /// All kernels chosen so far by problem, one line each: what a table on disk holds.
+  virtual std::string gemm_table() const = 0;
+  /// Takes choices from such a table; lines of other devices or library versions are skipped. Returns those taken.
+  virtual int read_gemm_table(const std::string& table) = 0;
+
+  /// Copies host bytes to the device through pinned memory. Returns as soon as `source` may change.
+  virtual void upload(void* target, const void* source, std::size_t bytes) = 0;
+
+  /// Runs two pieces of work that do not depend on one another: `side` on a second stream beside `main`. What comes after
+  /// waits for both. `main` and `side` must not free tensors that the other one uses.
+  virtual void beside(const std::function<void()>& main, const std::function<void()>& side) = 0;
+  /// Whether beside uses the second stream (it does unless told otherwise: for measuring what that gives).
+  virtual void use_side_stream(bool use) = 0;
+
+  virtual void synchronize() = 0;
+  virtual std::unique_ptr<CudaEvent> record() = 0;
+  /// Records the device work of `body`, which must have run once before. Tensors that it makes live as long as the graph.
+  virtual std::unique_ptr<CudaGraph> capture(const std::function<void()>& body) = 0;
+
+  virtual CudaMemory memory() const = 0;
+  virtual void reset_peak_memory() = 0;
+  /// Gives memory that no tensor uses back to the device.
+  virtual void release_cached() = 0;
+};
+
+/// The devices of this machine, or nullptr where there is none; opens libditq_cuda.so at the first call, which must come
+/// before the first tensor operation of the process: libtorch remembers that there was no CUDA.
+CudaDevice* find_cuda();
+
+/// Why find_cuda gave nothing, such as "no NVIDIA driver (libcuda.so.1: …)".
+const std::string& why_no_cuda();
+
+/// find_cuda's device; a promise that there is one.
+CudaDevice& cuda();
+
+/// Increased whenever this header changes.
+inline constexpr int kCudaInterface = 1;
+
+}  // namespace ditq

@@ -1,0 +1,1 @@
+set(files cuda_device.cpp)

@@ -1,0 +1,71 @@
+#include "pipeline/memory_plan.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "kernels/cuda_device.h"
+
+namespace ditq {
+namespace {
+
+/// Rows of D values that a step keeps for each token: the tokens, their norm (1), queries, keys and values (3), attention
+/// (1), the inner values (4) beside those of the block's output (5) and the output (1); the residual's update waits for
+/// the next block (1).
+constexpr double kRowsPerToken = 17;
+
+/// Pictures of the widest last layers that a decoder's layer has at once: input, norm, both in another order of memory,
+/// output, and what cuDNN works in.
+constexpr double kPicturesAtOnce = 6;
+
+std::string gib(std::size_t bytes) {
+  return fmt::format("{:.2f}", static_cast<double>(bytes) / (1 << 30));
+}
+
+}  // namespace
+
+MemoryPlan plan_memory(std::size_t weights,
+                       const Flux1Dims& dims,
+                       const AutoencoderKlConfig& vae,
+                       const PictureSize& size,
+                       at::ScalarType dtype) {
+  const auto element = static_cast<double>(c10::elementSize(dtype));
+  const auto hidden = static_cast<double>(dims.hidden());
+  const auto tokens = static_cast<double>(size.text_tokens + size.image_tokens);
+  // Shifts, scales and gates of all blocks at every step: 6 D twice, 3 D, and 2 D at the end.
+  const auto modulations =
+      static_cast<double>(size.steps * (12 * dims.num_layers + 3 * dims.num_single_layers + 2));
+  const auto& channels = vae.block_out_channels;
+  const auto widest = static_cast<double>(channels[std::min<std::size_t>(1, channels.size() - 1)]);
+  const auto pixels = static_cast<double>(size.height * size.width);
+  return {
+      .weights = weights,
+      .steps = static_cast<std::size_t>((tokens * kRowsPerToken + modulations) * hidden * element),
+      .decoding = static_cast<std::size_t>(pixels * widest * element * kPicturesAtOnce)};
+}
+
+void check_memory(const MemoryPlan& plan) {
+  const CudaMemory memory = cuda().memory();
+  // What the allocator keeps is ours to use.
+  const std::size_t available = memory.free + memory.reserved;
+  log_info(fmt::format("memory: {} GiB weights + {} steps + {} decoding = {} of {} GiB",
+                       gib(plan.weights), gib(plan.steps), gib(plan.decoding), gib(plan.total()),
+                       gib(available)));
+  if (plan.total() <= available) return;
+  throw Error(ErrorCode::out_of_memory, "the run does not fit into the GPU's memory",
+              {.expected = gib(plan.total()) + " GiB",
+               .found = gib(available) + " GiB",
+               .advice = "A smaller --height and --width, an FP8 transformer as "
+                         "--transformer-path, or --device cpu"});
+}
+
+void report_memory(const MemoryPlan& plan) {
+  const CudaMemory memory = cuda().memory();
+  log_verbose(fmt::format("memory: peak {} GiB ({} in tensors), planned {}",
+                          gib(memory.peak_reserved), gib(memory.peak_allocated),
+                          gib(plan.total())));
+}
+
+}  // namespace ditq

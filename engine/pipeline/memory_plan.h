@@ -1,0 +1,45 @@
+#pragma once
+// What a run takes of a GPU's memory, known before it begins.
+
+#include <cstdint>
+#include <string>
+
+#include "family/flux1.h"
+#include "models/vae/autoencoder_kl.h"
+#include "tensor/tensor.h"
+
+namespace ditq {
+
+/// Bytes on the device.
+struct MemoryPlan {
+  std::size_t weights = 0;   ///< of all components, as they lie on the device
+  std::size_t steps = 0;     ///< what the recorded steps keep
+  std::size_t decoding = 0;  ///< the VAE's largest pictures
+
+  std::size_t total() const { return weights + steps + decoding; }
+};
+
+/// The size of what is made: tokens of the transformer, pixels of the picture.
+struct PictureSize {
+  std::int64_t text_tokens = 0;
+  std::int64_t image_tokens = 0;
+  std::int64_t height = 0;
+  std::int64_t width = 0;
+  std::int64_t steps = 0;
+};
+
+/// The plan of a run of FLUX.1 with `weights` bytes loaded.
+MemoryPlan plan_memory(std::size_t weights,
+                       const Flux1Dims& dims,
+                       const AutoencoderKlConfig& vae,
+                       const PictureSize& size,
+                       at::ScalarType dtype);
+
+/// Says the plan, and refuses one that is larger than what the device has left. Errors: out_of_memory, with what would
+/// make it fit.
+void check_memory(const MemoryPlan& plan);
+
+/// Says what was used, beside the plan.
+void report_memory(const MemoryPlan& plan);
+
+}  // namespace ditq

@@ -1,0 +1,203 @@
+// The bundled networks on a GPU against recorded states and the CPU.
+
+#include <gtest/gtest.h>
+
+#include "cuda/environment.h"
+#include "models/encoders/clip_text.h"
+#include "models/encoders/t5.h"
+#include "models/flux1.h"
+#include "models/flux1_steps.h"
+#include "models/helpers.h"
+#include "models/vae/autoencoder_kl.h"
+#include "sampling/denoise.h"
+#include "support/tensors.h"
+
+namespace ditq {
+namespace {
+
+using test::kGpu;
+using test::on_gpu;
+
+Flux1Transformer load_transformer(const std::filesystem::path& folder,
+                                  const QuantConfig& quant,
+                                  at::Device device) {
+  auto checkpoint = std::make_shared<const Checkpoint>(Checkpoint::open(folder.string()));
+  const Json config = read_json((test::tiny_flux() / "transformer/config.json").string());
+  return {
+      Weights(std::move(checkpoint), {.dtype = at::kBFloat16, .quant = quant, .device = device}),
+      parse_flux1_dims(config, "config.json")};
+}
+
+std::filesystem::path recorded_file(const std::string& name) {
+  return test::data("engine") / name;
+}
+
+/// What case p0 gives the network, on a device.
+Flux1Conditions conditions(at::Device device) {
+  const auto text = recorded_file("text_p0_bf16.safetensors");
+  const auto get = [&](const std::filesystem::path& file, const char* name) {
+    return on_device(test::load(file, name), device);
+  };
+  return {.txt = get(text, "prompt_embeds"),
+          .pooled = get(text, "pooled_prompt_embeds"),
+          .guidance = get(recorded_file("layers_fp32.safetensors"), "input.guidance"),
+          .positions = flux1_positions(64, 16, 16, at::kBFloat16)};
+}
+
+struct Recorded {
+  Tensor states, sigmas, timesteps, noise;
+
+  explicit Recorded(const std::string& variant) {
+    const auto file = recorded_file("p0_8steps_" + variant + ".safetensors");
+    states = test::load(file, "latents");
+    sigmas = test::load(file, "sigmas");
+    timesteps = test::load(file, "timesteps");
+    noise = test::load(recorded_file("noise.safetensors"), "p0").to(at::kBFloat16);
+  }
+  std::vector<Tensor> inputs(at::Device device) const {
+    std::vector<Tensor> out;
+    for (std::int64_t i = 0; i < states.size(1); ++i) {
+      out.push_back(timestep_input(timesteps.const_data_ptr<float>()[i], 1, at::kBFloat16, device));
+    }
+    return out;
+  }
+};
+
+/// Steps from recorded states: worst cosine of the next state over all steps of case p0.
+double worst_step_cosine(const Flux1Transformer& model, const std::string& variant) {
+  const Recorded recorded(variant);
+  Flux1Steps steps(model);
+  const Flux1Prepared run = model.prepare(recorded.inputs(kGpu), conditions(kGpu));
+  Tensor latents = recorded.noise;
+  double worst = 1;
+  for (std::int64_t i = 0; i < recorded.states.size(1); ++i) {
+    const float* sigma = recorded.sigmas.const_data_ptr<float>() + i;
+    const Tensor now = on_gpu(latents);
+    const Tensor next = euler_step(now, steps(now, run, i), sigma[0], sigma[1]);
+    latents = recorded.states.select(1, i).contiguous();
+    const double cosine = test::cosine(next.cpu(), latents);
+    std::printf("  %s step %d cosine %.7f\n", variant.c_str(), static_cast<int>(i), cosine);
+    worst = std::min(worst, cosine);
+  }
+  return worst;
+}
+
+/// Steps from its own states; cosine of the last.
+double free_running_cosine(const Flux1Transformer& model, const std::string& variant) {
+  const Recorded recorded(variant);
+  Flux1Steps steps(model);
+  const Flux1Prepared run = model.prepare(recorded.inputs(kGpu), conditions(kGpu));
+  Tensor latents = on_gpu(recorded.noise);
+  double worst = 1;
+  for (std::int64_t i = 0; i < recorded.states.size(1); ++i) {
+    const float* sigma = recorded.sigmas.const_data_ptr<float>() + i;
+    latents = euler_step(latents, steps(latents, run, i), sigma[0], sigma[1]);
+    worst = std::min(worst, test::cosine(latents.cpu(), recorded.states.select(1, i)));
+  }
+  return worst;
+}
+
+TEST(CudaFlux1, StepsFromRecordedStatesInBf16) {
+  DITQ_NEEDS_GPU();
+  const Flux1Transformer model = load_transformer(test::tiny_flux() / "transformer", {}, kGpu);
+  // Two valid sets of kernels differ by 0.999998.
+  EXPECT_GE(worst_step_cosine(model, "bf16"), 0.99999);
+  const double free = free_running_cosine(model, "bf16");
+  std::printf("  bf16 free running, worst step: %.7f\n", free);
+  EXPECT_GE(free, 0.9995);
+}
+
+TEST(CudaFlux1, StepsFromRecordedStatesInFp8) {
+  DITQ_NEEDS_GPU();
+  const auto folder = test::source_dir() / "models/tiny-flux-modelopt-fp8/transformer";
+  const Flux1Transformer model =
+      load_transformer(folder, {.scheme = Scheme::fp8, .ignore = {}}, kGpu);
+  // Two valid sets of kernels differ by 0.99998: a sum's last bit moves E4M3 codes of the next layer.
+  for (const bool fast : {false, true}) {
+    std::printf("  %s accumulation\n", fast ? "fast" : "precise");
+    cuda().use_fast_accumulation(fast);
+    EXPECT_GE(worst_step_cosine(model, "fp8-none"), 0.9999);
+  }
+  cuda().use_fast_accumulation(false);
+}
+
+TEST(CudaFlux1, TheGraphGivesTheBytesOfTheFirstEvaluation) {
+  DITQ_NEEDS_GPU();
+  const Recorded recorded("bf16");
+  for (const char* folder :
+       {"models/tiny-flux/transformer", "models/tiny-flux-modelopt-fp8/transformer"}) {
+    const bool fp8 = std::string(folder).find("fp8") != std::string::npos;
+    const Flux1Transformer model = load_transformer(
+        test::source_dir() / folder,
+        fp8 ? QuantConfig{.scheme = Scheme::fp8, .ignore = {}} : QuantConfig{}, kGpu);
+    const Flux1Prepared run = model.prepare(recorded.inputs(kGpu), conditions(kGpu));
+    const Tensor latents = on_gpu(recorded.noise);
+    Flux1Steps steps(model);
+    const Tensor eager = steps(latents, run, 3).cpu();
+    for (int i = 0; i < 3; ++i) {
+      steps(latents, run, 5);
+      EXPECT_EQ(test::max_abs(steps(latents, run, 3).cpu(), eager), 0) << folder;
+    }
+  }
+}
+
+TEST(CudaFlux1, PredictsEachPictureOfABatchAsIfAlone) {
+  DITQ_NEEDS_GPU();
+  const Flux1Transformer model = load_transformer(test::tiny_flux() / "transformer", {}, kGpu);
+  const Recorded recorded("bf16");
+  const Flux1Conditions one = conditions(kGpu);
+  const Tensor latents = on_gpu(recorded.noise);
+  const Flux1Prepared single = model.prepare({recorded.inputs(kGpu)[2]}, one);
+  const Flux1Prepared twice =
+      model.prepare({recorded.inputs(kGpu)[2].repeat({2})}, {.txt = one.txt.repeat({2, 1, 1}),
+                                                             .pooled = one.pooled.repeat({2, 1}),
+                                                             .guidance = one.guidance.repeat({2}),
+                                                             .positions = one.positions});
+  Tensor both = latents.repeat({2, 1, 1});
+  both[1].mul_(0.5);
+  const Tensor together = model.step(both, twice.text, twice.modulations[0], twice.rope);
+  const Tensor first = model.step(latents, single.text, single.modulations[0], single.rope);
+  const Tensor second =
+      model.step(latents.mul(0.5), single.text, single.modulations[0], single.rope);
+  EXPECT_GE(test::cosine(together[0].cpu(), first[0].cpu()), 0.99999);
+  EXPECT_GE(test::cosine(together[1].cpu(), second[0].cpu()), 0.99999);
+}
+
+TEST(CudaEncoders, AgreeWithTheCpu) {
+  DITQ_NEEDS_GPU();
+  const auto weights = [](const char* component, at::ScalarType dtype, at::Device device) {
+    const auto folder = test::tiny_flux() / component;
+    return Weights(std::make_shared<const Checkpoint>(Checkpoint::open(folder.string())),
+                   {.dtype = dtype, .quant = {}, .device = device});
+  };
+  const auto config = [](const char* component) {
+    return read_json((test::tiny_flux() / component / "config.json").string());
+  };
+  const Tensor ids =
+      from_values(std::vector<std::int64_t>{3, 5, 8, 13, 21, 34, 1, 0, 0}).unsqueeze(0);
+  const auto t5 = [&](at::ScalarType dtype, at::Device device) {
+    return T5Encoder(weights("text_encoder_2", dtype, device),
+                     T5Config::parse(config("text_encoder_2"), "config.json"))(ids)
+        .cpu();
+  };
+  EXPECT_GE(test::cosine(t5(at::kBFloat16, kGpu), t5(at::kFloat, at::kCPU)), 0.9995);
+  EXPECT_GE(test::cosine(t5(at::kFloat, kGpu), t5(at::kFloat, at::kCPU)), 0.999999);
+  const auto clip = [&](at::ScalarType dtype, at::Device device) {
+    return ClipText(weights("text_encoder", dtype, device),
+                    ClipTextConfig::parse(config("text_encoder"), "config.json"))(ids)
+        .pooled.cpu();
+  };
+  EXPECT_GE(test::cosine(clip(at::kBFloat16, kGpu), clip(at::kFloat, at::kCPU)), 0.9995);
+  const Tensor latents = normal(4, {1, 16, 20, 12}, at::kFloat);
+  const auto vae = [&](at::ScalarType dtype, at::Device device) {
+    return AutoencoderKl(weights("vae", dtype, device),
+                         AutoencoderKlConfig::parse(config("vae"), "config.json"))
+        .decode(on_device(latents, device))
+        .cpu();
+  };
+  EXPECT_GE(test::cosine(vae(at::kFloat, kGpu), vae(at::kFloat, at::kCPU)), 0.99999);
+  EXPECT_GE(test::cosine(vae(at::kBFloat16, kGpu), vae(at::kFloat, at::kCPU)), 0.999);
+}
+
+}  // namespace
+}  // namespace ditq

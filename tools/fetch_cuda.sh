@@ -1,0 +1,31 @@
+#!/bin/sh
+# usage: fetch_cuda.sh [DEST]
+# Downloads CUDA 13.0's compiler and the headers of its runtime and cuBLAS with pip (pinned by hash): enough to build the
+# CUDA module on a machine without a toolkit or a GPU. DEST/nvidia/cu13 then looks like a toolkit: bin/nvcc, include.
+# Does nothing when DEST already holds it.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+dest=${1:-$here/../third_party/cuda}
+stamp="cuda 13.0.88"
+[ "$(cat "$dest/.stamp" 2>/dev/null)" = "$stamp" ] && exit 0
+mkdir -p "$dest"
+dest=$(cd "$dest" && pwd)
+wheels="$dest/.wheels"
+trap 'rm -rf "$wheels"' EXIT
+python3 -m pip download --quiet --disable-pip-version-check --no-cache-dir --no-deps --only-binary=:all: \
+  --python-version 3.12 --platform manylinux_2_27_x86_64 --platform manylinux2014_x86_64 \
+  --platform manylinux_2_17_x86_64 --platform manylinux2010_x86_64 --platform manylinux_2_12_x86_64 \
+  --require-hashes -r "$here/cuda-requirements.txt" -d "$wheels" || {
+  echo "fetch_cuda: pip could not download CUDA's compiler. Offline? Configure with -DDITQ_CUDA_ROOT=<CUDA 13.0 toolkit>" >&2
+  exit 1
+}
+cd "$dest"
+for wheel in "$wheels"/*.whl; do
+  case $wheel in
+    # Of cuBLAS the headers: the library is not linked, libtorch brings it.
+    */nvidia_cublas-*) cmake -E tar xf "$wheel" -- nvidia/cu13/include ;;
+    *) cmake -E tar xf "$wheel" -- nvidia ;;
+  esac
+done
+chmod -R u+x nvidia/cu13/bin nvidia/cu13/nvvm/bin
+echo "$stamp" >"$dest/.stamp"
