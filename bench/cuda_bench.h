@@ -25,6 +25,6 @@ Json measure_kernels(const Json& ceilings);
 Json measure_gemms(bool tune);
 
 /// A transformer's denoise step at 1024 x 1024: load, first step, replayed steps, memory.
-Json measure_step(const std::string& folder, int steps, bool tune);
+Json measure_step(const std::string& folder, int steps);
 
 }  // namespace ditq::bench

@@ -6,6 +6,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -68,7 +69,7 @@ int run(const std::vector<std::string>& words) {
     } else if (word == "gemms") {
       print("gemm", bench::measure_gemms(tune));
     } else if (word.starts_with("step:")) {
-      print("step", bench::measure_step(word.substr(5), steps, tune));
+      print("step", bench::measure_step(word.substr(5), steps));
     } else {
       std::fprintf(stderr, "cuda_bench: unknown word '%s'\n", word.c_str());
       return 2;

@@ -58,7 +58,7 @@ std::vector<double> time_steps(const std::function<void(std::int64_t)>& step,
 
 }  // namespace
 
-Json measure_step(const std::string& folder, int steps, bool tune) {
+Json measure_step(const std::string& folder, int steps) {
   const auto begin = Clock::now();
   const TransformerSource source = resolve_transformer(folder, "");
   const Weights weights(source.tensors,
@@ -111,7 +111,6 @@ Json measure_step(const std::string& folder, int steps, bool tune) {
     return times[static_cast<std::size_t>(share * static_cast<double>(times.size() - 1))];
   };
   const CudaMemory memory = cuda().memory();
-  static_cast<void>(tune);
   return {{"transformer", folder},
           {"load s", load},
           {"checkpoint GiB", gib(checkpoint_bytes(source))},
