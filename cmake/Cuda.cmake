@@ -13,7 +13,6 @@ endif()
 if(NOT DITQ_NVCC)
   message(FATAL_ERROR "no nvcc: run tools/fetch_cuda.sh, or configure with -DDITQ_CUDA_ROOT=<CUDA 13.0 toolkit>")
 endif()
-get_filename_component(cuda_root "${DITQ_NVCC}/../.." REALPATH)
 get_filename_component(nvcc_real "${DITQ_NVCC}" REALPATH)
 get_filename_component(cuda_root "${nvcc_real}/../.." REALPATH)
 set(CMAKE_CUDA_COMPILER "${DITQ_NVCC}")
@@ -21,6 +20,11 @@ set(CMAKE_CUDA_ARCHITECTURES OFF)  # each file gets ditq_cuda_options
 set(CMAKE_CUDA_FLAGS_INIT "--cudart=none")
 set(CMAKE_CUDA_COMPILER_WORKS TRUE)
 enable_language(CUDA)
+# The wheels' compiler links nothing, so that CMake cannot ask it for these; without them /usr/include is put in front of
+# the C++ library's own folders.
+if(NOT CMAKE_CUDA_IMPLICIT_INCLUDE_DIRECTORIES)
+  set(CMAKE_CUDA_IMPLICIT_INCLUDE_DIRECTORIES ${CMAKE_CXX_IMPLICIT_INCLUDE_DIRECTORIES})
+endif()
 if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25 does not know that nvcc speaks C++20
   set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
   set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
