@@ -380,6 +380,16 @@ TEST(NormalizedView, ReadsLayerFormatsOfTheMetadata) {
   const TransformerSource source = load_file(folder, packed, metadata(packed));
   expect_equal(load_tensors(*source.tensors), expected);
   EXPECT_THAT(source.quant.source, HasSubstr("_quantization_metadata"));
+  // Names without the dialect's prefix, as some tools write them.
+  OwnedTensors comfy = in_dialect(expected, dialect(flux1_family(), "comfy"));
+  pack_as_comfy(comfy);
+  expect_equal(load_tensors(*load_file(folder, comfy, metadata(packed)).tensors), expected);
+  // A layer that is not what the metadata says.
+  auto wrong = metadata(packed);
+  Json document = parse_json(wrong["_quantization_metadata"], "metadata");
+  document["layers"]["img_in"] = {{"format", "nvfp4"}};
+  wrong["_quantization_metadata"] = dump_json(document);
+  EXPECT_EQ(code_of([&] { load_file(folder, packed, wrong); }), "wrong_dtype");
   // ModelOpt writes the same document beside its own order.
   expect_equal(load_tensors(*load_file(folder, expected, metadata(expected)).tensors), expected);
 }

@@ -186,8 +186,7 @@ class Search {
     if (weight.dtype == Dtype::f8_e4m3) return Scheme::fp8;
     if (weight.dtype != Dtype::u8) return std::nullopt;
     const TensorInfo* scales = places_.checkpoint->find(parts.module + ".weight_scale");
-    const auto format = out_.layers.find(parts.module);
-    const bool marked = format != out_.layers.end() && format->second == kNvfp4Format;
+    const bool marked = format_of(parts.module) == kNvfp4Format;
     const bool blocks =
         scales != nullptr && scales->dtype == Dtype::f8_e4m3 && scales->shape.size() >= 2;
     return blocks || marked ? std::optional(Scheme::nvfp4) : std::nullopt;
@@ -224,7 +223,30 @@ class Search {
     out_.config.ignore.assign(ignore.begin(), ignore.end());
   }
 
+  /// What a layer declares about itself; empty: nothing. Some tools leave the dialect's prefix out of the names.
+  std::string format_of(const std::string& module) const {
+    const std::string prefix = places_.mark == nullptr ? std::string() : places_.mark->prefix;
+    auto found = out_.layers.find(module);
+    if (found == out_.layers.end() && module.starts_with(prefix)) {
+      found = out_.layers.find(module.substr(prefix.size()));
+    }
+    return found == out_.layers.end() ? std::string() : found->second;
+  }
+
   void check_layer_formats() const {
+    for (const auto& [tensor, info] : places_.checkpoint->tensors()) {
+      const TensorName parts = split_tensor_name(tensor);
+      if (parts.parameter != "weight") continue;
+      const std::string format = format_of(parts.module);
+      const Dtype wanted = format == kNvfp4Format ? Dtype::u8 : Dtype::f8_e4m3;
+      if (format.empty() || info->dtype == wanted) continue;
+      if (format != kNvfp4Format && format != kFp8Format) continue;  // refused below
+      throw Error(ErrorCode::wrong_dtype, "a layer is not stored as it declares",
+                  {.path = info->file->path(),
+                   .tensor = tensor,
+                   .expected = fmt::format("{} for {}", name(wanted), format),
+                   .found = std::string(name(info->dtype))});
+    }
     for (const auto& [layer, format] : out_.layers) {
       if (format == kNvfp4Format || format == kFp8Format || format == "fp8") continue;
       throw Error(ErrorCode::unsupported, "a layer is stored in a format that ditq does not load",
@@ -242,7 +264,7 @@ class Search {
     for (const auto& [tensor, info] : places_.checkpoint->tensors()) {
       const std::optional<Scheme> stored = scheme_of(tensor);
       any = any || info->dtype == (declared == Scheme::fp8 ? Dtype::f8_e4m3 : Dtype::u8);
-      const bool marked = out_.layers.contains(split_tensor_name(tensor).module);
+      const bool marked = !format_of(split_tensor_name(tensor).module).empty();
       if (!stored || *stored == declared || marked) continue;
       throw Error(
           ErrorCode::wrong_dtype,

@@ -39,7 +39,7 @@ struct QuantFinding {
 /// ({"format_version", "layers"}) or in `comfy_quant` tensors; then the tensors: U8 weights with F8_E4M3 block scales
 /// of two dimensions are NVFP4, F8_E4M3 weights FP8, and all other weights are ignored layers.
 /// Errors: as parse_quant_config; unsupported for a layer format that ditq does not load; wrong_dtype where the
-/// tensors contradict a declared algorithm; not_quantized where it has no tensor of its kind.
+/// tensors contradict a declared algorithm or a layer's format; not_quantized where it has no tensor of its kind.
 /// Source: SGLang bridge reference 4.2 and 4.4, the newer rules; ComfyUI comfy/utils.py (convert_old_quants) and
 /// comfy/ops.py for the markers: UTF-8 JSON {"format": ...} as a U8 tensor beside the weight.
 QuantFinding find_quantization(const QuantPlaces& places);
