@@ -64,6 +64,22 @@ TEST(BuildFp8Command, MissingFlagsAndBadPatternsAreUsage) {
   EXPECT_FALSE(std::filesystem::exists(folder / "out"));
 }
 
+TEST(BuildFp8Command, TakesThreadsAndMemoryAndRefusesWhatCannotBe) {
+  const TemporaryFolder folder;
+  const auto with = [&](const std::string& flag, const std::string& value) {
+    std::vector<std::string> arguments = build_fp8_arguments(folder / "out");
+    arguments.insert(arguments.end(), {"--overwrite", flag, value});
+    return ditq(arguments);
+  };
+  EXPECT_EQ(with("--jobs", "3").exit_code, 0);
+  EXPECT_EQ(with("--max_memory", "2.5 GiB").exit_code, 0);
+  EXPECT_EQ(with("--jobs", "0").exit_code, 2);
+  EXPECT_EQ(with("--max-memory", "plenty").exit_code, 2);
+  const ProcessResult little = with("--max-memory", "1MB");
+  EXPECT_EQ(little.exit_code, 2);
+  EXPECT_THAT(little.err, HasSubstr("--max-memory is too small"));
+}
+
 TEST(InspectCommand, TellsFamilySchemeAndWhyALayerIsNotQuantized) {
   const ProcessResult result = ditq({"inspect", "--json", "--layers", tiny_flux_export().string()});
   ASSERT_EQ(result.exit_code, 0) << result.err;
