@@ -1,6 +1,7 @@
 #include "convert/small_export.h"
 
 #include <cstring>
+#include <span>
 #include <filesystem>
 
 #include "base/float.h"
@@ -41,8 +42,8 @@ OwnedTensor bf16_tensor(const Shape& shape) {
   for (std::size_t i = 0; i < count; ++i) {
     values[i] = float_to_bf16(static_cast<float>(static_cast<int>(i * 7 % 33) - 16) / 16.0f);
   }
-  out.bytes.resize(count * 2);
-  std::memcpy(out.bytes.data(), values.data(), out.bytes.size());
+  const auto bytes = std::as_bytes(std::span(values));
+  out.bytes.assign(bytes.begin(), bytes.end());
   return out;
 }
 
