@@ -1,8 +1,8 @@
 #include "convert/small_export.h"
 
 #include <cstring>
-#include <span>
 #include <filesystem>
+#include <span>
 
 #include "base/float.h"
 #include "format/helpers.h"
