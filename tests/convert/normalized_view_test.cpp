@@ -362,8 +362,11 @@ TEST(NormalizedView, ReadsComfyMarkersOfSingleLayers) {
   EXPECT_EQ(code_of([&] { load_folder(folder, stored, nullptr); }), "unsupported");
   stored[marker] = text_tensor(R"({"kind": "nvfp4"})");
   EXPECT_EQ(code_of([&] { load_folder(folder, stored, nullptr); }), "json_type");
-  stored[marker] = text_tensor("nvfp4");
-  EXPECT_EQ(code_of([&] { load_folder(folder, stored, nullptr); }), "json_syntax");
+  stored[marker] = text_tensor("\xff\x94 nvfp4");
+  const auto error = error_of([&] { load_folder(folder, stored, nullptr); });
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->code(), ErrorCode::json_syntax);
+  EXPECT_EQ(std::string(error->what()).find('\x94'), std::string::npos);
 }
 
 TEST(NormalizedView, ReadsLayerFormatsOfTheMetadata) {

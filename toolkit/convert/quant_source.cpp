@@ -118,7 +118,6 @@ class Search {
     Json layers = Json::object();
     for (const auto& [tensor, info] : places_.checkpoint->tensors()) {
       if (!tensor.ends_with(kMarker)) continue;
-      const std::string where = fmt::format("{}, tensor '{}'", info->file->path(), tensor);
       if (info->dtype != Dtype::u8 || info->size > kMostBytes) {
         throw Error(ErrorCode::wrong_dtype, "a layer's quantization marker is no text",
                     {.path = info->file->path(),
@@ -128,11 +127,23 @@ class Search {
       }
       std::string text(info->size, '\0');
       info->file->read(info->offset, std::as_writable_bytes(std::span(text)));
-      layers[tensor.substr(0, tensor.size() - kMarker.size())] = parse_json(text, where);
+      layers[tensor.substr(0, tensor.size() - kMarker.size())] = marker(text, *info);
     }
     if (layers.empty()) return;
     out_.comfy = true;
     add_layers(layers, places_.checkpoint->path() + ", tensors 'comfy_quant'");
+  }
+
+  /// A marker's document. The bytes may be anything, so an error does not repeat them.
+  static Json marker(const std::string& text, const TensorInfo& info) {
+    try {
+      return parse_json(text, info.file->path());
+    } catch (const Error& error) {
+      throw Error(error.code(), "a layer's quantization marker is no JSON",
+                  {.path = info.file->path(),
+                   .tensor = info.name,
+                   .expected = R"(text such as {"format": "nvfp4"})"});
+    }
   }
 
   std::optional<QuantConfig> of_metadata() const {
