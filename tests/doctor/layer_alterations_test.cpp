@@ -24,6 +24,11 @@ constexpr Kind kKinds[] = {Kind::gaussian,   Kind::outlier_columns, Kind::heavy_
                            Kind::rows_apart, Kind::uniform,         Kind::sparse,
                            Kind::tiny};
 
+/// The usual weights, and one more kind for each seed.
+std::vector<Kind> kinds_of_seed(unsigned seed) {
+  return {Kind::gaussian, kKinds[1 + seed % 6]};
+}
+
 std::vector<float> random_weights(Kind kind,
                                   std::size_t rows,
                                   std::size_t columns,
@@ -164,8 +169,8 @@ std::vector<Alteration> nvfp4_alterations() {
 }
 
 TEST(Doctor, NeverAccusesACorrectLayer) {
-  for (const Kind kind : kKinds) {
-    for (unsigned seed = 0; seed < kSeeds; ++seed) {
+  for (unsigned seed = 0; seed < kSeeds; ++seed) {
+    for (const Kind kind : kinds_of_seed(seed)) {
       const OwnedTensors base = random_model(kind, seed);
       for (const bool nvfp4 : {true, false}) {
         const OwnedTensors sound = quantized(base, nvfp4);
@@ -182,8 +187,8 @@ TEST(Doctor, NeverAccusesACorrectLayer) {
 }
 
 TEST(Doctor, RecognisesEveryAlterationOfEveryNvfp4Layer) {
-  for (const Kind kind : kKinds) {
-    for (unsigned seed = 0; seed < kSeeds; ++seed) {
+  for (unsigned seed = 0; seed < kSeeds; ++seed) {
+    for (const Kind kind : kinds_of_seed(seed)) {
       const OwnedTensors base = random_model(kind, seed);
       const OwnedTensors sound = quantized(base, /*nvfp4=*/true);
       for (const std::string& layer : packed_modules(sound)) {
