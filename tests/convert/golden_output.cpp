@@ -1,5 +1,6 @@
 #include "convert/golden_output.h"
 
+#include <map>
 #include <span>
 #include <sstream>
 #include <vector>
@@ -13,6 +14,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::size_t kDigestLength = 32;  // as the tracked lists store it
+
 std::string row_of(const std::string& name,
                    const std::string& dtype,
                    const Shape& shape,
@@ -23,7 +26,8 @@ std::string row_of(const std::string& name,
     if (!extents.empty()) extents += 'x';
     extents += std::to_string(extent);
   }
-  return name + " " + dtype + " " + (extents.empty() ? "-" : extents) + " " + digest + " " + shard;
+  return name + " " + dtype + " " + (extents.empty() ? "-" : extents) + " " +
+         digest.substr(0, kDigestLength) + " " + shard;
 }
 
 std::string sha256_of_text(const std::string& text) {
@@ -45,6 +49,7 @@ std::string sha256(Bytes bytes) {
 
 GoldenOutput read_output(const fs::path& folder) {
   GoldenOutput output;
+  std::map<std::string, std::string> rows;  // by tensor: the later shard counts
   std::set<std::string> names;
   for (const auto& entry : fs::directory_iterator(folder)) {
     names.insert(entry.path().filename().string());
@@ -62,10 +67,12 @@ GoldenOutput read_output(const fs::path& folder) {
       output.metadata[file][key] = sha256_of_text(value);
     }
     for (const TensorInfo& tensor : shard.tensors) {
-      output.rows.insert(row_of(tensor.name, std::string(name(tensor.dtype)), tensor.shape,
-                                sha256(tensor.bytes()), file));
+      if (rows.contains(tensor.name)) output.twice.insert(tensor.name);
+      rows[tensor.name] = row_of(tensor.name, std::string(name(tensor.dtype)), tensor.shape,
+                                 sha256(tensor.bytes()), file);
     }
   }
+  for (const auto& [name, row] : rows) output.rows.insert(row);
   return output;
 }
 
@@ -88,6 +95,9 @@ GoldenOutput read_manifest(const Json& manifest) {
 
 GoldenOutput read_packed(const Json& packed, const Json& rows) {
   GoldenOutput output{.rows = {}, .metadata = packed["metadata"], .files = packed["files"]};
+  if (packed.contains("written_twice")) {
+    output.twice = packed["written_twice"].get<std::set<std::string>>();
+  }
   std::istringstream text(packed["tensors"].get<std::string>());
   for (std::string part; std::getline(text, part, ',');) {
     const std::size_t dash = part.find('-');

@@ -16,7 +16,9 @@ std::string sha256(Bytes bytes);
 
 /// A folder's content.
 struct GoldenOutput {
-  std::set<std::string> rows;  ///< "name dtype shape sha256 shard"; shape as 2x3, "-" for a scalar
+  /// "name dtype shape digest shard": shape as 2x3, "-" for a scalar; the digest is half a SHA-256.
+  std::set<std::string> rows;
+  std::set<std::string> twice;     ///< tensors that two shards hold; the later one counts
   Json metadata = Json::object();  ///< by shard: SHA-256 of each metadata value
   Json files = Json::object();     ///< SHA-256 of every other file
 };

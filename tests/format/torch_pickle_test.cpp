@@ -158,7 +158,8 @@ void expect_amax(const std::string& checkpoint, const std::string& amax) {
 }
 
 TEST(TorchCheckpoint, ReadsAModelOptCheckpoint) {
-  expect_amax(data_path("modelopt-fp8.pt"), data_path("modelopt-fp8.amax.json"));
+  expect_amax(test::data("convert/flux1-tiny-mha/checkpoint.pt").string(),
+              data_path("modelopt-fp8.amax.json"));
 }
 
 TEST(TorchCheckpoint, ReadsEveryGoldenCheckpoint) {
