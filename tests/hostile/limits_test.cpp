@@ -6,13 +6,16 @@
 #include <sstream>
 
 #include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "base/json.h"
 #include "base/regex.h"
+#include "config_file.h"
 #include "convert/ignore_list.h"
 #include "format/checkpoint_index.h"
 #include "format/helpers.h"
+#include "format/pickle_machine.h"
 #include "format/safetensors.h"
 #include "format/strict_json.h"
 #include "format/torch_pickle.h"
@@ -134,6 +137,78 @@ TEST_F(Limits, EntriesOfAnIndex) {
   EXPECT_EQ(of_index(text + R"(,"u":"s"}})"), "bad_index");
 }
 
+TEST_F(Limits, IndexFiles) {
+  constexpr std::size_t kMost = 100'000'000;
+  std::string text = R"({"weight_map":{"t":"s"}})";
+  text.resize(kMost, ' ');
+  EXPECT_EQ(of_index(text), "ok");
+  EXPECT_EQ(of_index(text + " "), "file_unreadable");
+}
+
+/// Little-endian fields: {value, bytes}.
+std::string fields(std::initializer_list<std::pair<std::uint64_t, int>> values) {
+  std::string out;
+  for (const auto& [value, bytes] : values) {
+    for (int i = 0; i < bytes; ++i) out += i < 8 ? static_cast<char>(value >> (8 * i)) : '\0';
+  }
+  return out;
+}
+
+/// What reading an archive of nothing but end records says: they announce `entries` in a directory of `size` zeros.
+std::string said_of_directory(const std::string& path, std::uint64_t entries, std::uint64_t size) {
+  constexpr std::uint64_t kElsewhere = 0xffffffff;
+  put_file(path, "");
+  fs::resize_file(path, size);  // a hole
+  std::ofstream(path, std::ios::binary | std::ios::app)
+      << fields({{0x06064b50, 4}, {44, 8}, {45, 4}, {0, 8}, {entries, 8}, {entries, 8}})
+      << fields({{size, 8}, {0, 8}, {0x07064b50, 4}, {0, 4}, {size, 8}, {1, 4}})
+      << fields({{0x06054b50, 4}, {0, 4}, {kElsewhere, 4}, {kElsewhere, 4}, {kElsewhere, 4}})
+      << fields({{0, 2}});
+  return test::error_of([&] { read_zip_directory(*InputFile::open(path)); })->what();
+}
+
+TEST_F(Limits, DirectoriesOfArchives) {
+  using testing::HasSubstr;
+  const std::string path = folder_ / "x.pt";
+  EXPECT_THAT(said_of_directory(path, kMaxZipEntries, 0), HasSubstr("another number of entries"));
+  EXPECT_THAT(said_of_directory(path, kMaxZipEntries + 1, 0), HasSubstr("too large"));
+  EXPECT_THAT(said_of_directory(path, 1, kMaxZipDirectory), HasSubstr("damaged"));
+  EXPECT_THAT(said_of_directory(path, 1, kMaxZipDirectory + 1), HasSubstr("too large"));
+}
+
+/// An archive of one entry.
+std::string archive_of(const std::string& name, const std::string& data) {
+  const std::string sizes = fields({{data.size(), 4}, {data.size(), 4}, {name.size(), 2}, {0, 2}});
+  const std::string local = fields({{0x04034b50, 4}, {20, 2}, {0, 12}}) + sizes + name + data;
+  const std::string central =
+      fields({{0x02014b50, 4}, {20, 2}, {20, 2}, {0, 12}}) + sizes + fields({{0, 14}}) + name;
+  return local + central +
+         fields({{0x06054b50, 4}, {0, 4}, {1, 2}, {1, 2}, {central.size(), 4}, {local.size(), 4}}) +
+         fields({{0, 2}});
+}
+
+TEST_F(Limits, Pickles) {
+  const std::string path = folder_ / "x.pt";
+  const auto pickle = [&](std::size_t size) {
+    const std::string front = "\x80\x02X";
+    std::string text(size - front.size() - 5, 'x');
+    put_file(path, archive_of("x/data.pkl", front + fields({{text.size(), 4}}) + text + "."));
+    return code_of([&] { read_torch_checkpoint(path); });
+  };
+  EXPECT_EQ(pickle(kMaxPickleBytes), "ok");
+  EXPECT_EQ(pickle(kMaxPickleBytes + 1), "pickle_structure");
+}
+
+TEST_F(Limits, ConfigFiles) {
+  constexpr std::size_t kMost = std::size_t{1} << 20;
+  const auto config = [&](std::size_t size) {
+    return of("x.json", R"({"seed":1})" + std::string(size - 10, ' '),
+              [](const std::string& path) { read_config_file(path); });
+  };
+  EXPECT_EQ(config(kMost), "ok");
+  EXPECT_EQ(config(kMost + 1), "file_unreadable");
+}
+
 TEST_F(Limits, JsonDocuments) {
   const auto nested = [](std::size_t depth) { return repeated("[", depth) + repeated("]", depth); };
   EXPECT_EQ(code_of([&] { parse_json(nested(kMaxJsonDepth), "x"); }), "ok");
@@ -236,6 +311,20 @@ TEST_F(Limits, TokenizerFiles) {
   fs::copy_file(test::tiny_flux() / "tokenizer/tokenizer.json", folder_.path() / "tokenizer.json");
   fs::resize_file(folder_.path() / "tokenizer.json", kMaxTokenizerFile + 1);
   EXPECT_EQ(code_of([&] { read_tokenizer_json(folder_ / "tokenizer.json"); }), "file_unreadable");
+}
+
+TEST_F(Limits, MembersOfATokenizer) {
+  constexpr std::size_t kMost = 1000 + 1;  // "model" and its "vocab" are read into tables instead
+  const Json tokenizer = read_json((test::tiny_flux() / "tokenizer_2/tokenizer.json").string());
+  const auto read = [](const std::string& path) { read_tokenizer_json(path); };
+  for (const char* inside : {"", "/model"}) {
+    Json more = tokenizer;
+    auto& members = more[Json::json_pointer(inside)].get_ref<Json::object_t&>();
+    while (members.size() < kMost) members.emplace_back(std::to_string(members.size()), 0);
+    EXPECT_EQ(of("tokenizer.json", more.dump(), read), "ok") << inside;
+    members.emplace_back("x", 0);
+    EXPECT_EQ(of("tokenizer.json", more.dump(), read), "bad_tokenizer") << inside;
+  }
 }
 
 TEST_F(Limits, PromptText) {
