@@ -15,9 +15,4 @@ inline ProcessResult ditq(std::vector<std::string> arguments, const ProcessOptio
   return run_process(arguments, options);
 }
 
-/// The bundled ModelOpt FP8 export of tiny-flux.
-inline std::filesystem::path tiny_flux_export() {
-  return source_dir() / "models/tiny-flux-modelopt-fp8";
-}
-
 }  // namespace ditq::test

@@ -31,8 +31,8 @@ const std::string& fp8_transformer() {
   static const std::string path = [] {
     const std::string out = folder / "fp8";
     const ProcessResult result =
-        ditq({"build-fp8", "--modelopt-hf-dir", tiny_flux_export().string(),
-              "--modelopt-backbone-ckpt", (tiny_flux_export() / "transformer.small.pt").string(),
+        ditq({"build-fp8", "--modelopt-hf-dir", tiny_flux_fp8().string(),
+              "--modelopt-backbone-ckpt", (tiny_flux_fp8() / "transformer.small.pt").string(),
               "--base-transformer-dir", tiny_flux().string(), "--output-dir", out});
     EXPECT_EQ(result.exit_code, 0) << result.err;
     return out;

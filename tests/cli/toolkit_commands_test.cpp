@@ -17,9 +17,9 @@ using testing::Not;
 std::vector<std::string> build_fp8_arguments(const std::string& output) {
   return {"build-fp8",
           "--modelopt-hf-dir",
-          tiny_flux_export().string(),
+          tiny_flux_fp8().string(),
           "--modelopt-backbone-ckpt",
-          (tiny_flux_export() / "transformer.small.pt").string(),
+          (tiny_flux_fp8() / "transformer.small.pt").string(),
           "--base-transformer-dir",
           tiny_flux().string(),
           "--output-dir",
@@ -81,7 +81,7 @@ TEST(BuildFp8Command, TakesThreadsAndMemoryAndRefusesWhatCannotBe) {
 }
 
 TEST(InspectCommand, TellsFamilySchemeAndWhyALayerIsNotQuantized) {
-  const ProcessResult result = ditq({"inspect", "--json", "--layers", tiny_flux_export().string()});
+  const ProcessResult result = ditq({"inspect", "--json", "--layers", tiny_flux_fp8().string()});
   ASSERT_EQ(result.exit_code, 0) << result.err;
   const Json report = parse_json(result.out, "stdout");
   EXPECT_EQ(report["family"], "flux1");
@@ -135,8 +135,8 @@ TEST(InspectCommand, ReadsASingleFileAndATorchCheckpoint) {
       ditq({"inspect", (tiny_flux() / "vae/diffusion_pytorch_model.safetensors").string()});
   EXPECT_EQ(file.exit_code, 0) << file.err;
   EXPECT_THAT(file.out, HasSubstr("AutoencoderKL"));
-  const ProcessResult torch = ditq(
-      {"inspect", (tiny_flux_export() / "transformer.small.pt").string(), "--json", "--layers"});
+  const ProcessResult torch =
+      ditq({"inspect", (tiny_flux_fp8() / "transformer.small.pt").string(), "--json", "--layers"});
   ASSERT_EQ(torch.exit_code, 0) << torch.err;
   const Json report = parse_json(torch.out, "stdout");
   EXPECT_EQ(report["kind"], "torch checkpoint");

@@ -75,17 +75,16 @@ class Inputs {
 
  private:
   std::optional<std::string> flux1(const std::string& recorded) const {
-    const fs::path models = source_dir() / "models";
     if (recorded == "sources/bf16-values") return bf16_values();
     if (recorded == "modelopt/fp8-mha/hf/transformer") return mha();
-    static const std::map<std::string, std::string> places = {
-        {"modelopt/fp8/hf", "models/tiny-flux-modelopt-fp8"},
-        {"modelopt/fp8/ckpt/transformer.pt", "models/tiny-flux-modelopt-fp8/transformer.small.pt"},
-        {"modelopt/fp8-mha/ckpt/transformer.pt", "tests/data/convert/flux1-tiny-mha/checkpoint.pt"},
-        {"tiny-flux/transformer", "models/tiny-flux/transformer"},
-        {"tiny-flux", "models/tiny-flux"},
+    static const std::map<std::string, fs::path> places = {
+        {"modelopt/fp8/hf", tiny_flux_fp8()},
+        {"modelopt/fp8/ckpt/transformer.pt", tiny_flux_fp8() / "transformer.small.pt"},
+        {"modelopt/fp8-mha/ckpt/transformer.pt", data("convert/flux1-tiny-mha/checkpoint.pt")},
+        {"tiny-flux/transformer", tiny_flux() / "transformer"},
+        {"tiny-flux", tiny_flux()},
     };
-    return (source_dir() / places.at(recorded)).string();
+    return places.at(recorded).string();
   }
 
   std::optional<std::string> other(const std::string& recorded) const {

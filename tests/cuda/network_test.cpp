@@ -109,7 +109,7 @@ TEST(CudaFlux1, StepsFromRecordedStatesInBf16) {
 
 TEST(CudaFlux1, StepsFromRecordedStatesInFp8) {
   DITQ_NEEDS_GPU();
-  const auto folder = test::source_dir() / "models/tiny-flux-modelopt-fp8/transformer";
+  const auto folder = test::tiny_flux_fp8() / "transformer";
   const Flux1Transformer model =
       load_transformer(folder, {.scheme = Scheme::fp8, .ignore = {}}, kGpu);
   // Two valid sets of kernels differ by 0.99998: a sum's last bit moves E4M3 codes of the next layer.
@@ -124,12 +124,10 @@ TEST(CudaFlux1, StepsFromRecordedStatesInFp8) {
 TEST(CudaFlux1, TheGraphGivesTheBytesOfTheFirstEvaluation) {
   DITQ_NEEDS_GPU();
   const Recorded recorded("bf16");
-  for (const char* folder :
-       {"models/tiny-flux/transformer", "models/tiny-flux-modelopt-fp8/transformer"}) {
-    const bool fp8 = std::string(folder).find("fp8") != std::string::npos;
+  for (const bool fp8 : {false, true}) {
+    const auto folder = (fp8 ? test::tiny_flux_fp8() : test::tiny_flux()) / "transformer";
     const Flux1Transformer model = load_transformer(
-        test::source_dir() / folder,
-        fp8 ? QuantConfig{.scheme = Scheme::fp8, .ignore = {}} : QuantConfig{}, kGpu);
+        folder, fp8 ? QuantConfig{.scheme = Scheme::fp8, .ignore = {}} : QuantConfig{}, kGpu);
     const Flux1Prepared run = model.prepare(recorded.inputs(kGpu), conditions(kGpu));
     const Tensor latents = on_gpu(recorded.noise);
     Flux1Steps steps(model);

@@ -110,9 +110,7 @@ TEST(Flux1, TableCountsThePublishedParameters) {
 
 TEST(Flux1, TableFitsTheBundledModelInEveryScheme) {
   EXPECT_EQ(problems(tiny_dims(), stored((tiny_flux() / "transformer").string())), "");
-  EXPECT_EQ(problems(tiny_dims(),
-                     stored((source_dir() / "models/tiny-flux-modelopt-fp8/transformer").string())),
-            "");
+  EXPECT_EQ(problems(tiny_dims(), stored((tiny_flux_fp8() / "transformer").string())), "");
   for (const char* name : {"nvfp4", "nvfp4-svdquant"}) {
     const auto folder = golden(std::string("golden/flux1-tiny/modelopt/") + name + "/transformer");
     if (!folder) continue;
@@ -140,8 +138,7 @@ TEST(Flux1, ReportsAllProblemsAtOnceWithBlocksFolded) {
 }
 
 TEST(Flux1, ChecksTheCompanionsOfQuantizedWeights) {
-  const TensorTable good =
-      stored((source_dir() / "models/tiny-flux-modelopt-fp8/transformer").string());
+  const TensorTable good = stored((tiny_flux_fp8() / "transformer").string());
   const std::string layer = "transformer_blocks.0.attn.to_q.";
   TensorTable table = good;
   table.erase(layer + "weight_scale");
@@ -301,7 +298,7 @@ TEST(Detect, UsesTheConfigToTellVariants) {
 }
 
 TEST(Detect, NamesTheScheme) {
-  TensorTable table = stored((source_dir() / "models/tiny-flux-modelopt-fp8/transformer").string());
+  TensorTable table = stored((tiny_flux_fp8() / "transformer").string());
   EXPECT_EQ(detect(Json(), table, {}).scheme, "fp8-modelopt");
   EXPECT_EQ(detect(Json(), table, {}).variant->name, "tiny");
   for (auto& [name, facts] : table) {

@@ -107,7 +107,7 @@ TEST(Flux1, StepsFromGoldenStatesInBf16) {
 }
 
 TEST(Flux1, StepsFromGoldenStatesWithTheRawModelOptExport) {
-  const auto folder = test::source_dir() / "models/tiny-flux-modelopt-fp8/transformer";
+  const auto folder = test::tiny_flux_fp8() / "transformer";
   const Flux1Transformer model =
       load_transformer(folder, at::kBFloat16, {.scheme = Scheme::fp8, .ignore = {}});
   // Two valid sets of kernels differ by 0.99998: a sum's last bit moves E4M3 codes of the next layer.
@@ -115,7 +115,7 @@ TEST(Flux1, StepsFromGoldenStatesWithTheRawModelOptExport) {
 }
 
 TEST(Flux1, StepsFromGoldenStatesWithTheBuiltFp8Transformer) {
-  const auto exported = test::source_dir() / "models/tiny-flux-modelopt-fp8";
+  const auto exported = test::tiny_flux_fp8();
   const test::TemporaryFolder folder;
   build_fp8({.modelopt_hf_dir = exported.string(),
              .modelopt_backbone_ckpt = (exported / "transformer.small.pt").string(),

@@ -18,9 +18,7 @@ using test::WeightsFile;
 
 /// The FP8 layer of name `name` as SGLang's builder writes it for the tiny pipeline; scales as [1] or 0-d.
 void add_fp8_layer(WeightsFile& file, const std::string& name, bool scalars) {
-  const auto source =
-      test::source_dir() /
-      "models/tiny-flux-modelopt-fp8/transformer/diffusion_pytorch_model.safetensors";
+  const auto source = test::tiny_flux_fp8() / "transformer/diffusion_pytorch_model.safetensors";
   for (const char* part : {".weight", ".weight_scale", ".input_scale", ".bias"}) {
     const SafetensorsFile opened = SafetensorsFile::open(source.string());
     if (opened.find(name + part) == nullptr) continue;

@@ -272,8 +272,7 @@ TEST(CompareCheckpoints, FindsNoDistanceBetweenEqualOnes) {
 TEST(CompareCheckpoints, ReportsUnderSglangsKeys) {
   const test::TemporaryFolder folder;
   CompareRequest request = checkpoints();
-  request.candidate.components["transformer"] =
-      (test::source_dir() / "models/tiny-flux-modelopt-fp8/transformer").string();
+  request.candidate.components["transformer"] = (test::tiny_flux_fp8() / "transformer").string();
   request.warmup_runs = 1;
   request.measure_runs = 2;
   request.save_output_dir = folder / "pictures";

@@ -20,10 +20,6 @@ const char* const kPrompt = "a large red circle on a navy background";
 fs::path golden_file(const std::string& name) {
   return test::data("engine") / name;
 }
-fs::path raw_export() {
-  return test::source_dir() / "models/tiny-flux-modelopt-fp8";
-}
-
 /// Case p0 of the goldens, with 8 steps.
 GenerateRequest golden_request(const std::string& dtype = "bf16") {
   GenerateRequest request;
@@ -109,11 +105,11 @@ TEST(Generate, Bf16StaysAsCloseAsOtherKernels) {
 
 TEST(Generate, EveryWayToNameTheFp8TransformerRunsTheSameWeights) {
   std::vector<GenerateRequest> requests(4, golden_request());
-  requests[0].sources.components["transformer"] = (raw_export() / "transformer").string();
-  requests[1].sources.components["transformer"] = raw_export().string();
-  requests[2].sources.transformer_weights_path = (raw_export() / "transformer").string();
+  requests[0].sources.components["transformer"] = (test::tiny_flux_fp8() / "transformer").string();
+  requests[1].sources.components["transformer"] = test::tiny_flux_fp8().string();
+  requests[2].sources.transformer_weights_path = (test::tiny_flux_fp8() / "transformer").string();
   requests[3].sources.transformer_weights_path =
-      (raw_export() / "transformer/diffusion_pytorch_model.safetensors").string();
+      (test::tiny_flux_fp8() / "transformer/diffusion_pytorch_model.safetensors").string();
   EXPECT_GE(free_run_cosine(requests[0], "fp8-none"), 0.999);
   std::vector<Picture> pictures;
   for (GenerateRequest& request : requests) {

@@ -19,6 +19,10 @@ std::filesystem::path tiny_flux() {
   return source_dir() / "models/tiny-flux";
 }
 
+std::filesystem::path tiny_flux_fp8() {
+  return source_dir() / "models/tiny-flux-modelopt-fp8";
+}
+
 std::optional<std::filesystem::path> golden(const std::string& name) {
   const char* chosen = std::getenv("DITQ_TEST_DATA");
   const std::filesystem::path root = chosen != nullptr ? std::filesystem::path(chosen)

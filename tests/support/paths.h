@@ -16,6 +16,10 @@ std::filesystem::path data(const std::string& name);
 /// models/tiny-flux of the checkout: the bundled pipeline.
 std::filesystem::path tiny_flux();
 
+/// The bundled pipeline as ModelOpt exported it in FP8: transformer/, and transformer.small.pt, the checkpoint with
+/// every amax.
+std::filesystem::path tiny_flux_fp8();
+
 /// A path below the folder of larger goldens: DITQ_TEST_DATA, or shared/data beside the checkout. Nothing where it is
 /// absent; tests then skip.
 std::optional<std::filesystem::path> golden(const std::string& name);
