@@ -4,8 +4,10 @@
 #include <malloc.h>
 
 #include "base/error.h"
+#include "pipeline/calibrate.h"
 #include "pipeline/compare.h"
 #include "pipeline/generate.h"
+#include "pipeline/unify_svdquant.h"
 #include "pipeline/versions.h"
 
 namespace ditq {
@@ -44,6 +46,12 @@ class TorchEngine : public Engine {
   }
   CompareResult compare(const CompareRequest& request) override {
     return guarded([&] { return ditq::compare(request); });
+  }
+  CalibrateResult calibrate(const CalibrateRequest& request) override {
+    return guarded([&] { return ditq::calibrate(request); });
+  }
+  void unify_svdquant(const UnifySvdquantRequest& request) override {
+    guarded([&] { ditq::unify_svdquant(request); });
   }
   EngineInfo info() override { return engine_info(); }
 };

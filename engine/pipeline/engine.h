@@ -93,6 +93,44 @@ struct CompareResult {
   std::vector<std::string> missed;  ///< requirements that do not hold, each a sentence
 };
 
+/// Post-training calibration of a pipeline's transformer, as ModelOpt runs it (its reference, sections 3 and 4).
+struct CalibrateRequest {
+  PipelineSources sources;
+  RunOptions run;
+  /// As read: whatever ends their lines is still there. Cut into calls of batch_size prompts each.
+  std::vector<std::string> prompts;
+  std::int64_t batch_size = 2;         ///< prompts in one call of the pipeline
+  std::int64_t n_steps = 30;           ///< denoising steps of one call
+  std::optional<std::int64_t> height;  ///< default: what ModelOpt calibrates the model with
+  std::optional<std::int64_t> width;
+  std::optional<std::int64_t> max_sequence_length;
+  std::optional<double> guidance_scale;
+  std::uint64_t seed = 42;
+  /// FILE with the packed initial latents of every call, passes one after the other: "000", "001", …; empty: drawn from
+  /// the seed, every call of every pass with a generator of its own.
+  std::string latents;
+  std::string algorithm = "max";           ///< max or svdquant
+  std::int64_t lowrank = 32;               ///< svdquant: rank of the high-precision branch
+  std::int64_t block_size = 16;            ///< svdquant: NVFP4 block of the weight statistic
+  std::vector<std::string> svdquant_skip;  ///< shell wildcards on module names: these stay plain
+  /// What was measured (safetensors, ModelOpt's state-dict keys); a partial file of an equal request is continued.
+  std::string state_file;
+};
+
+struct CalibrateResult {
+  /// state_file, algorithm, passes, calls (of all passes), calls_resumed, quantizers, seconds.
+  Json summary;
+};
+
+/// Joint low-rank branches for projections that read one tensor (ModelOpt reference, section 8).
+struct UnifySvdquantRequest {
+  std::string base_folder;  ///< the transformer's folder: names and shapes of its layers
+  std::string state;        ///< a state file of SVDQuant, or a ModelOpt checkpoint (.pt)
+  std::vector<std::vector<std::string>> groups;  ///< module names
+  std::int64_t rank = 32;
+  std::string output;  ///< safetensors with the members' keys only, named as in the state
+};
+
 /// A device that networks can run on.
 struct DeviceInfo {
   std::string name;        ///< "cpu", "cuda:0"
@@ -115,11 +153,13 @@ class Engine {
   virtual ~Engine() = default;
   virtual GenerateResult generate(const GenerateRequest& request) = 0;
   virtual CompareResult compare(const CompareRequest& request) = 0;
+  virtual CalibrateResult calibrate(const CalibrateRequest& request) = 0;
+  virtual void unify_svdquant(const UnifySvdquantRequest& request) = 0;
   virtual EngineInfo info() = 0;
 };
 
 /// Increased whenever this header changes; a program refuses an engine of another number.
-inline constexpr int kEngineInterface = 2;
+inline constexpr int kEngineInterface = 3;
 
 }  // namespace ditq
 

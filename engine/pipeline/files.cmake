@@ -1,1 +1,1 @@
-set(files compare.cpp compare_files.cpp components.cpp device.cpp engine.cpp flux1.cpp fp4_backend.cpp generate.cpp latents_file.cpp memory_plan.cpp metrics.cpp output_place.cpp perf.cpp picture.cpp pipeline.cpp requirements.cpp ssim.cpp versions.cpp)
+set(files calibrate.cpp compare.cpp compare_files.cpp components.cpp device.cpp engine.cpp flux1.cpp fp4_backend.cpp generate.cpp latents_file.cpp memory_plan.cpp metrics.cpp output_place.cpp perf.cpp picture.cpp pipeline.cpp requirements.cpp ssim.cpp unify_svdquant.cpp versions.cpp)
