@@ -10,6 +10,7 @@
 #include "family/check_tensors.h"
 #include "family/registry.h"
 #include "nn/embeddings.h"
+#include "nn/layer_listener.h"
 #include "nn/linear_group.h"
 #include "ops/activation.h"
 #include "ops/attention.h"
@@ -42,10 +43,18 @@ struct JointQkv {
   }
 
   /// softmax(q k^T) v, [B, L, D].
-  Tensor attend() const {
-    return attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
-        .transpose(1, 2)
-        .flatten(2);
+  Tensor attend(const AttentionQuantizers& quantizers) const {
+    LayerListener* listener = layer_listener();
+    if (listener != nullptr) {
+      listener->attention(quantizers.q, q);
+      listener->attention(quantizers.k, k);
+      listener->attention(quantizers.v, v);
+    }
+    const Tensor out = attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
+                           .transpose(1, 2)
+                           .flatten(2);
+    if (listener != nullptr) listener->attention(quantizers.output, out);
+    return out;
   }
 };
 
@@ -126,8 +135,9 @@ class Residual {
     settle();
     pending_ = {gate, y};
   }
-  /// The modulated norm of the tokens, in the form of the layer that reads it.
-  Tensor norm(const Modulation& modulation, const Form& form) {
+  /// The modulated norm `module` of the tokens, in the form of the layer that reads it.
+  Tensor norm(const std::string& module, const Modulation& modulation, const Form& form) {
+    if (LayerListener* listener = layer_listener()) listener->norm(module, settle());
     const GatedUpdate update = std::exchange(pending_, {});
     return add_gated_layer_norm_modulate(tokens_, update, modulation.shift, modulation.scale, form);
   }
@@ -149,29 +159,38 @@ struct Stream {
   QkvProjection qkv;
   Linear proj;
   FeedForward ff;
+  std::string attn_norm, ff_norm;
 
   struct Names {
     const char *mod, *proj, *ff;
+    const char *attn_norm, *ff_norm;
     QkvProjection::Names qkv;
   };
-  static constexpr Names kImage{"norm1.linear", "attn.to_out.0", "ff", QkvProjection::kImage};
+  static constexpr Names kImage{"norm1.linear", "attn.to_out.0", "ff",
+                                "norm1.norm",   "norm2",         QkvProjection::kImage};
   static constexpr Names kText{"norm1_context.linear", "attn.to_add_out", "ff_context",
-                               QkvProjection::kText};
+                               "norm1_context.norm",   "norm2_context",   QkvProjection::kText};
 
   Stream(const Weights& w, const Flux1Dims& dims, const Names& names)
       : mod(w / names.mod, dims.hidden(), 6 * dims.hidden()),
         qkv(w / "attn", dims, names.qkv),
         proj(w / names.proj, dims.hidden(), dims.hidden()),
-        ff(w / names.ff, dims.hidden()) {}
+        ff(w / names.ff, dims.hidden()),
+        attn_norm((w / names.attn_norm).module()),
+        ff_norm((w / names.ff_norm).module()) {}
 };
 
 /// MM-DiT block: the streams meet only in attention, text tokens first.
 struct DoubleBlock {
   Stream img, txt;
+  AttentionQuantizers quantizers;
   const Flux1Dims& dims;
 
   DoubleBlock(const Weights& w, const Flux1Dims& d)
-      : img(w, d, Stream::kImage), txt(w, d, Stream::kText), dims(d) {}
+      : img(w, d, Stream::kImage),
+        txt(w, d, Stream::kText),
+        quantizers((w / "attn").module()),
+        dims(d) {}
 
   /// x image tokens, c text tokens, both updated; their projections of vec, [B, 6 D] each.
   void operator()(
@@ -183,8 +202,8 @@ struct DoubleBlock {
     // The text stream's small products fill what the image stream's leave of the GPU.
     const JointQkv joint(x_mod, text + x.tokens(), dims);
     beside(
-        x_mod, [&] { img.qkv(x.norm(x_attn, img.qkv.linears.form()), text, joint); },
-        [&] { txt.qkv(c.norm(c_attn, txt.qkv.linears.form()), 0, joint); });
+        x_mod, [&] { img.qkv(x.norm(img.attn_norm, x_attn, img.qkv.linears.form()), text, joint); },
+        [&] { txt.qkv(c.norm(txt.attn_norm, c_attn, txt.qkv.linears.form()), 0, joint); });
     joint_norm_rope({.q = joint.q,
                      .k = joint.k,
                      .text_tokens = text,
@@ -193,7 +212,7 @@ struct DoubleBlock {
                      .image_q = img.qkv.norm_q,
                      .image_k = img.qkv.norm_k},
                     rope);
-    const Tensor attended = joint.attend();
+    const Tensor attended = joint.attend(quantizers);
     const auto finish_image = [&] {
       const Tensor out = img.proj(attended.narrow(1, text, x.tokens()));
       tap("attn.0", out);
@@ -217,7 +236,7 @@ struct DoubleBlock {
                      const Tensor& attention_out,
                      const Modulation& mlp) {
     x.add(gate, attention_out);
-    x.add(mlp.gate, stream.ff(x.norm(mlp, stream.ff.up.form())));
+    x.add(mlp.gate, stream.ff(x.norm(stream.ff_norm, mlp, stream.ff.up.form())));
   }
 };
 
@@ -226,6 +245,8 @@ struct SingleBlock {
   Linear mod;
   QkvProjection qkv;
   Linear proj_mlp, proj_out;
+  std::string norm;
+  AttentionQuantizers quantizers;
   const Flux1Dims& dims;
 
   SingleBlock(const Weights& w, const Flux1Dims& d)
@@ -233,13 +254,15 @@ struct SingleBlock {
         qkv(w / "attn", d, QkvProjection::kImage),
         proj_mlp(w / "proj_mlp", d.hidden(), 4 * d.hidden()),
         proj_out(w / "proj_out", 5 * d.hidden(), d.hidden()),
+        norm((w / "norm.norm").module()),
+        quantizers((w / "attn").module()),
         dims(d) {}
 
   /// x all tokens, updated; the block's projection of vec, [B, 3 D].
   void operator()(Residual& x, const Tensor& projection, const Rope& rope) const {
     const Modulation m(projection, 0, dims.hidden());
     const Form form = qkv.linears.form();
-    const Tensor normal = x.norm(m, form == proj_mlp.form() ? form : Form());
+    const Tensor normal = x.norm(norm, m, form == proj_mlp.form() ? form : Form());
     // The two halves of what proj_out reads, written where it reads them.
     const Form next = proj_out.form();
     const Tensor parts =
@@ -254,9 +277,9 @@ struct SingleBlock {
                   next);
     const Tensor attn = parts.narrow(2, 0, dims.hidden());
     if (next.e4m3) {
-      quantize_into(joint.attend(), next.scale, /*gelu=*/false, attn);
+      quantize_into(joint.attend(quantizers), next.scale, /*gelu=*/false, attn);
     } else {
-      attn.copy_(joint.attend());
+      attn.copy_(joint.attend(quantizers));
     }
     const Tensor out = proj_out(parts);
     tap("proj_out", out);
@@ -394,6 +417,7 @@ struct Flux1Transformer::Network {
 
     // The final modulation has scale before shift in the diffusers dialect.
     const Tensor mod = next_mod(final_mod);
+    if (LayerListener* listener = layer_listener()) listener->norm("norm_out.norm", image_rows);
     const Tensor normal =
         layer_norm_modulate(image_rows, /*shift=*/mod.narrow(1, dims.hidden(), dims.hidden()),
                             /*scale=*/mod.narrow(1, 0, dims.hidden()), final_proj.form());

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "nn/layer_listener.h"
 #include "nn/linear_kernel.h"
 #include "ops/activation.h"
 #include "ops/device_view.h"
@@ -232,7 +233,7 @@ LinearKernel make_kernel(const Weights& w, std::int64_t k, std::int64_t n) {
 }  // namespace
 
 Linear::Linear(const Weights& w, std::int64_t in_features, std::int64_t out_features)
-    : kernel_(make_kernel(w, in_features, out_features)) {
+    : kernel_(make_kernel(w, in_features, out_features)), modules_{w.module()} {
   LayerRecord record = kernel_->describe();
   record.module = w.module();
   w.record(std::move(record));
@@ -275,20 +276,28 @@ void for_matrices(const Tensor& x, const Tensor& out, const Visit& visit) {
 }  // namespace
 
 void Linear::into(const Tensor& x, const Tensor& out, PostOp post_op, const Form& next) const {
+  if (LayerListener* listener = layer_listener()) {
+    for (const std::string& module : modules_) listener->linear(module, x);
+  }
   for_matrices(x, out, [&](const Tensor& from, const Tensor& to) {
     if (next.e4m3) return kernel_->run_quantized(from, to, post_op, next);
     kernel_->run(from, to, post_op);
   });
 }
 
-Linear::Linear(std::unique_ptr<const Kernel> kernel) : kernel_(std::move(kernel)) {}
+Linear::Linear(std::unique_ptr<const Kernel> kernel, std::vector<std::string> modules)
+    : kernel_(std::move(kernel)), modules_(std::move(modules)) {}
 
 std::optional<Linear> Linear::merged(const std::vector<const Linear*>& parts) {
   std::vector<const Kernel*> kernels;
-  for (const Linear* part : parts) kernels.push_back(part->kernel_.get());
+  std::vector<std::string> modules;
+  for (const Linear* part : parts) {
+    kernels.push_back(part->kernel_.get());
+    modules.insert(modules.end(), part->modules_.begin(), part->modules_.end());
+  }
   auto kernel = kernels.front()->merged(kernels);
   if (kernel == nullptr) return std::nullopt;
-  return Linear(std::move(kernel));
+  return Linear(std::move(kernel), std::move(modules));
 }
 
 std::int64_t Linear::out_features() const {

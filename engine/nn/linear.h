@@ -35,6 +35,9 @@ class Linear {
   Form form() const;
   std::int64_t out_features() const;
 
+  /// Module names: one, or those of the layers that were merged.
+  const std::vector<std::string>& modules() const { return modules_; }
+
   /// One layer for several over one input, their outputs side by side, each with its own scales; nothing where that is
   /// not one product. The parts share no memory with it.
   static std::optional<Linear> merged(const std::vector<const Linear*>& parts);
@@ -43,9 +46,10 @@ class Linear {
   class Kernel;
 
  private:
-  explicit Linear(std::unique_ptr<const Kernel> kernel);
+  Linear(std::unique_ptr<const Kernel> kernel, std::vector<std::string> modules);
 
   std::unique_ptr<const Kernel> kernel_;
+  std::vector<std::string> modules_;
 };
 
 }  // namespace ditq

@@ -20,8 +20,8 @@ class SvdquantKernel : public Linear::Kernel {
 
   void run(const Tensor& x, const Tensor& out, PostOp post_op) const override {
     const Tensor smoothed = x.mul(pre_quant_scale_);
-    const Tensor narrow = empty({x.size(0), down_->out_features()}, x.scalar_type());
-    const Tensor branch = empty({x.size(0), up_->out_features()}, x.scalar_type());
+    const Tensor narrow = empty({x.size(0), down_->out_features()}, x.scalar_type(), x.device());
+    const Tensor branch = empty({x.size(0), up_->out_features()}, x.scalar_type(), x.device());
     down_->run(smoothed, narrow, PostOp::none);
     up_->run(narrow, branch, PostOp::none);
     inner_->run(smoothed, out, PostOp::none);

@@ -15,6 +15,7 @@
 #include <ATen/ops/zeros.h>
 
 #include "base/error.h"
+#include "ops/nearest.h"
 #include "ops/vector.h"
 #include "quant/fp8.h"
 #include "quant/nvfp4.h"
@@ -71,24 +72,6 @@ DITQ_VECTOR_CLONES void expand_block(const std::uint8_t* codes,
       out[pair * kGemmPanel + n] = (even >> 16) | (odd & 0xFFFF0000);
     }
   }
-}
-
-/// Adding and subtracting 1.5 · 2^23 quanta rounds to a multiple of the quantum, ties to even. `floor`: the least
-/// exponent that has its own quanta; `shift`: 23 less the mantissa bits.
-template <std::uint32_t floor, std::uint32_t shift>
-inline float nearest(float value) {
-  const std::uint32_t exponent = (std::bit_cast<std::uint32_t>(value) >> 23) & 0xFF;
-  const std::uint32_t bounded = exponent < floor ? floor : exponent;
-  const auto magic = std::bit_cast<float>((bounded + shift) << 23 | 0x400000);
-  return (value + magic) - magic;
-}
-
-/// Of a value in [0, 448] and of one in [0, 6].
-inline float nearest_e4m3(float value) {
-  return nearest<121, 20>(value);
-}
-inline float nearest_e2m1(float value) {
-  return nearest<127, 22>(value);
 }
 
 /// One block of activations; see quantize_nvfp4.

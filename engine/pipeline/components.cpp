@@ -40,11 +40,12 @@ ComponentFolders::ComponentFolders(const PipelineSources& sources)
   }
   const Json index = read_json(index_path);
   pipeline_class_ = require_string(index, "_class_name", index_path);
-  const std::vector<std::string> names = component_names(index);
+  names_ = component_names(index);
   for (const auto& [component, folder] : overrides_) {
-    if (std::find(names.begin(), names.end(), component) != names.end()) continue;
-    throw Error(ErrorCode::usage, fmt::format("the pipeline has no component '{}'", component),
-                {.path = index_path, .expected = fmt::format("one of {}", fmt::join(names, ", "))});
+    if (std::find(names_.begin(), names_.end(), component) != names_.end()) continue;
+    throw Error(
+        ErrorCode::usage, fmt::format("the pipeline has no component '{}'", component),
+        {.path = index_path, .expected = fmt::format("one of {}", fmt::join(names_, ", "))});
   }
 }
 

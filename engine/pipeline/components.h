@@ -3,6 +3,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include "base/json.h"
 #include "pipeline/engine.h"
@@ -19,6 +20,8 @@ class ComponentFolders {
 
   /// `_class_name` of the pipeline, such as "FluxPipeline".
   const std::string& pipeline_class() const { return pipeline_class_; }
+  /// Components that the pipeline has, in the index's order.
+  const std::vector<std::string>& names() const { return names_; }
   /// Where a component is: a folder or, for a transformer, also a .safetensors file. It may be absent.
   std::string place(const std::string& component) const;
   /// The folder of a component: the override, or the folder of that name. Errors: file_not_found.
@@ -31,6 +34,7 @@ class ComponentFolders {
  private:
   std::string path_;
   std::string pipeline_class_;
+  std::vector<std::string> names_;
   std::map<std::string, std::string> overrides_;
 };
 

@@ -123,6 +123,11 @@ class Flux1Pipeline : public Pipeline {
   const PipelineDescription& description() const override { return description_; }
   PictureRequest resolve(const GenerateRequest& request) const override;
   Generation generate(const PictureRequest& request, const std::function<void()>& on_step) override;
+  PictureRequest resolve(const CalibrateRequest& request) const override;
+  void denoise_batch(const BatchRequest& request,
+                     LayerListener& listener,
+                     const std::function<void()>& on_step) override;
+  const Weights& transformer_weights() const override { return weights_; }
 
  private:
   /// Pixels of a packed latent: 2 x 2 cells of the VAE.
@@ -131,7 +136,9 @@ class Flux1Pipeline : public Pipeline {
 
   void check_components() const;
   void describe(const TransformerSource& source, const RunOptions& options);
-  Tensor initial_latents(const PictureRequest& request) const;
+  Tensor initial_latents(const PictureRequest& request, std::int64_t batch) const;
+  Flux1Conditions conditions(const std::vector<std::string>& prompts,
+                             const PictureRequest& settings) const;
   MemoryPlan plan_run(const PictureRequest& request) const;
   Velocity velocity(const PictureRequest& request, const FlowMatchSchedule& schedule);
 
@@ -188,6 +195,7 @@ void Flux1Pipeline::describe(const TransformerSource& source, const RunOptions& 
   if (detection.variant != nullptr) defaults_ = detection.variant->defaults;
   description_ = {.family = flux1_family().name,
                   .variant = detection.variant == nullptr ? "" : detection.variant->name,
+                  .model_class = require_string(source.config, "_class_name", source.config_path),
                   .scheme = std::string(name(source.quant.scheme)),
                   .scheme_source = source.quant.source,
                   .dtype = options.dtype,
@@ -247,20 +255,55 @@ PictureRequest Flux1Pipeline::resolve(const GenerateRequest& request) const {
   return out;
 }
 
-Tensor Flux1Pipeline::initial_latents(const PictureRequest& request) const {
+PictureRequest Flux1Pipeline::resolve(const CalibrateRequest& request) const {
+  const CalibrationDefaults defaults = flux1_family().calibration.value();
+  return resolve(GenerateRequest{
+      .sources = {},
+      .run = {},
+      .prompts = {},
+      .negative_prompt = {},
+      .height = request.height.value_or(defaults.height),
+      .width = request.width.value_or(defaults.width),
+      .num_inference_steps = request.n_steps,
+      .guidance_scale = request.guidance_scale.value_or(defaults.guidance),
+      .max_sequence_length = request.max_sequence_length.value_or(defaults.max_sequence_length)});
+}
+
+/// [batch, tokens, C] packed, on the device.
+Tensor Flux1Pipeline::initial_latents(const PictureRequest& request, std::int64_t batch) const {
   const std::int64_t height = latent_side(request.height);
   const std::int64_t width = latent_side(request.width);
   const std::int64_t channels = transformer_.dims().in_channels / 4;
   if (request.latents.empty()) {
     const at::Device generator =
         request.generator_device == "cuda" ? device_ : at::Device(at::kCPU);
-    return pack_latents(draw_noise(request.seed, channels, height, width, dtype_, generator))
+    return pack_latents(
+               draw_noise(request.seed, {batch, channels, height, width}, dtype_, generator))
         .to(device_);
   }
-  return read_latents(request.latents, {1, height / 2 * (width / 2), channels * 4},
-                      {1, channels, height, width})
+  return read_latents(request.latents, {batch, height / 2 * (width / 2), channels * 4},
+                      {batch, channels, height, width})
       .to(device_)
       .to(dtype_);
+}
+
+/// What the transformer is given for a batch of prompts.
+Flux1Conditions Flux1Pipeline::conditions(const std::vector<std::string>& prompts,
+                                          const PictureRequest& settings) const {
+  std::vector<Tensor> txt;
+  std::vector<Tensor> pooled;
+  for (const std::string& prompt : prompts) {
+    TextStates text = text_(prompt, settings.max_sequence_length);
+    txt.push_back(std::move(text.txt));
+    pooled.push_back(std::move(text.pooled));
+  }
+  return {
+      .txt = joined(txt, 0),
+      .pooled = joined(pooled, 0),
+      .guidance = filled({static_cast<std::int64_t>(prompts.size())}, settings.guidance_scale,
+                         at::kFloat, device_),
+      .positions = flux1_positions(settings.max_sequence_length, latent_side(settings.height) / 2,
+                                   latent_side(settings.width) / 2, dtype_)};
 }
 
 /// The transformer as a function of latents and step; with true CFG, two evaluations.
@@ -269,15 +312,8 @@ Velocity Flux1Pipeline::velocity(const PictureRequest& request, const FlowMatchS
   for (const float timestep : schedule.timesteps) {
     timesteps.push_back(timestep_input(timestep, 1, dtype_, device_));
   }
-  const std::int64_t text_length = request.max_sequence_length;
   const auto prepare = [&](const std::string& prompt) {
-    const TextStates text = text_(prompt, text_length);
-    return transformer_.prepare(
-        timesteps, {.txt = text.txt,
-                    .pooled = text.pooled,
-                    .guidance = filled({1}, request.guidance_scale, at::kFloat, device_),
-                    .positions = flux1_positions(text_length, latent_side(request.height) / 2,
-                                                 latent_side(request.width) / 2, dtype_)});
+    return transformer_.prepare(timesteps, conditions({prompt}, request));
   };
   const auto predictor = [this](Flux1Prepared run) {
     return [this, run = std::move(run)](const Tensor& latents, std::size_t step) {
@@ -328,7 +364,7 @@ Generation Flux1Pipeline::generate(const PictureRequest& request,
   const Velocity predict = velocity(request, schedule);
   watch.stage("TextEncodingStage");
 
-  Tensor latents = initial_latents(request);
+  Tensor latents = initial_latents(request, 1);
   watch.stage("LatentPreparationStage");
 
   out.trajectory = {.initial_latents = latents.cpu(),
@@ -350,6 +386,29 @@ Generation Flux1Pipeline::generate(const PictureRequest& request,
   watch.stage("DecodingStage");
   if (device_.is_cuda()) report_memory(plan);
   return out;
+}
+
+void Flux1Pipeline::denoise_batch(const BatchRequest& request,
+                                  LayerListener& listener,
+                                  const std::function<void()>& on_step) {
+  const PictureRequest& settings = request.settings;
+  const auto batch = static_cast<std::int64_t>(request.prompts.size());
+  const FlowMatchSchedule schedule(
+      schedule_, settings.steps,
+      latent_side(settings.height) / 2 * (latent_side(settings.width) / 2));
+  const Flux1Conditions given = conditions(request.prompts, settings);
+  const auto velocity = [&](const Tensor& latents, std::size_t step) {
+    const ListenerSession session(listener);
+    return transformer_(
+        {.img = latents,
+         .txt = given.txt,
+         .pooled = given.pooled,
+         .timestep = timestep_input(schedule.timesteps[step], batch, dtype_, device_),
+         .guidance = given.guidance,
+         .positions = given.positions});
+  };
+  denoise(velocity, initial_latents(settings, batch), schedule,
+          [&](std::size_t, const Tensor&) { on_step(); });
 }
 
 /// FP8 weights stay where they are, whatever was asked for; otherwise there is no offload yet.

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "media/picture.h"
+#include "nn/layer_listener.h"
 #include "pipeline/engine.h"
 #include "pipeline/fp4_backend.h"
 #include "tensor/tensor.h"
@@ -59,10 +60,19 @@ struct PictureRequest {
   bool keep_states = false;              ///< fill the trajectory's latents
 };
 
+/// Prompts whose latents go through the network together, for calibration.
+struct BatchRequest {
+  std::vector<std::string> prompts;
+  /// Everything else: its prompts are ignored; latents of the file are [B, tokens, C]; noise of the seed is drawn for the
+  /// whole batch, on the CPU.
+  PictureRequest settings;
+};
+
 /// What was loaded, for the one-line summary and perf.json.
 struct PipelineDescription {
   std::string family;         ///< "flux1"
   std::string variant;        ///< "dev", "schnell", …
+  std::string model_class;    ///< of the transformer: "FluxTransformer2DModel"
   std::string scheme;         ///< "bf16", "fp8", "nvfp4"
   std::string scheme_source;  ///< where the scheme was declared
   std::string dtype;          ///< "bf16" or "fp32"
@@ -81,6 +91,17 @@ class Pipeline {
   /// `on_step` is called after every denoising step.
   virtual Generation generate(const PictureRequest& request,
                               const std::function<void()>& on_step) = 0;
+
+  /// A calibration's settings with what ModelOpt calibrates the family with where it leaves them open; seed and latents
+  /// are each call's own. Errors: usage.
+  virtual PictureRequest resolve(const CalibrateRequest& request) const = 0;
+  /// Encodes the prompts and denoises their latents while `listener` hears the transformer: every step is evaluated by
+  /// itself, as diffusers does it, and no picture is decoded, since nothing is measured there.
+  virtual void denoise_batch(const BatchRequest& request,
+                             LayerListener& listener,
+                             const std::function<void()>& on_step) = 0;
+  /// The transformer's tensors in the run's dtype and on its device, in the diffusers dialect.
+  virtual const Weights& transformer_weights() const = 0;
 };
 
 /// Loads all components. Errors: those of the readers and networks; unsupported for a pipeline of another family, or a

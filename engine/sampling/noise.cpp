@@ -5,12 +5,10 @@
 namespace ditq {
 
 Tensor draw_noise(std::uint64_t seed,
-                  std::int64_t channels,
-                  std::int64_t height,
-                  std::int64_t width,
+                  at::IntArrayRef shape,
                   at::ScalarType dtype,
                   at::Device device) {
-  return normal(seed, {1, channels, height, width}, dtype, device);
+  return normal(seed, shape, dtype, device);
 }
 
 Tensor pack_latents(const Tensor& latents) {

@@ -7,12 +7,10 @@
 
 namespace ditq {
 
-/// randn of [1, channels, height, width] from torch's generator of `device`, drawn in `dtype` (bf16 noise is another sequence
+/// randn of [B, channels, height, width] from torch's generator of `device`, drawn in `dtype` (bf16 noise is another sequence
 /// than the rounded f32 noise of the same seed). height and width are in latent cells.
 Tensor draw_noise(std::uint64_t seed,
-                  std::int64_t channels,
-                  std::int64_t height,
-                  std::int64_t width,
+                  at::IntArrayRef shape,
                   at::ScalarType dtype,
                   at::Device device = at::kCPU);
 

@@ -77,7 +77,7 @@ TEST(Noise, IsWhatDiffusersDrawsForTheSeed) {
   for (const std::uint64_t seed :
        {std::uint64_t{0}, std::uint64_t{42}, std::uint64_t{123456789012}}) {
     for (const auto& [dtype, name] : {std::pair{at::kFloat, "f32"}, {at::kBFloat16, "bf16"}}) {
-      const Tensor noise = pack_latents(draw_noise(seed, 16, 8, 6, dtype));
+      const Tensor noise = pack_latents(draw_noise(seed, {1, 16, 8, 6}, dtype));
       const Tensor expected = test::load(file, "seed" + std::to_string(seed) + ".64x48." + name);
       EXPECT_EQ(noise.scalar_type(), expected.scalar_type());
       EXPECT_EQ(test::max_abs(noise, expected), 0) << seed << " " << name;
@@ -86,7 +86,7 @@ TEST(Noise, IsWhatDiffusersDrawsForTheSeed) {
 }
 
 TEST(Noise, UnpackingUndoesPacking) {
-  const Tensor latents = draw_noise(3, 16, 10, 6, at::kFloat);
+  const Tensor latents = draw_noise(3, {1, 16, 10, 6}, at::kFloat);
   const Tensor packed = pack_latents(latents);
   EXPECT_EQ(packed.sizes(), at::IntArrayRef({1, 15, 64}));
   EXPECT_EQ(test::max_abs(unpack_latents(packed, 10, 6), latents), 0);

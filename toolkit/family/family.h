@@ -92,6 +92,14 @@ struct GenerationDefaults {
   double shift = 1.0;             ///< the schedule's shift where it does not
 };
 
+/// What ModelOpt calibrates the family with (its reference, 1.2).
+struct CalibrationDefaults {
+  int height = 1024;
+  int width = 1024;
+  double guidance = 0.0;
+  int max_sequence_length = 512;
+};
+
 /// A published size or fine-tune of the family.
 struct Variant {
   std::string name;
@@ -126,8 +134,9 @@ struct FamilySpec {
   /// The diffusers config that these tensors (diffusers dialect, shapes as unquantized) have, for files without one;
   /// nullptr where the family's is not known. Errors: missing_tensor, bad_config.
   Json (*deduce_config)(const TensorTable& tensors, const std::string& path) = nullptr;
-  std::vector<Variant> variants;  ///< tested in order
-  std::vector<LayerRow> layers;   ///< every module; empty where the engine does not run the family
+  std::vector<Variant> variants;                        ///< tested in order
+  std::optional<CalibrationDefaults> calibration = {};  ///< where the engine can calibrate it
+  std::vector<LayerRow> layers;  ///< every module; empty where the engine does not run the family
   /// Values of the dims that `layers` speaks of, from a config; nullptr without layers. Errors: bad_config, json_type.
   DimValues (*dims)(const Json& config, const std::string& path) = nullptr;
 };

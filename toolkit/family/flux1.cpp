@@ -320,6 +320,7 @@ const FamilySpec& flux1_family() {
                     /*packed_nvfp4=*/true}},
       .deduce_config = deduce_config,
       .variants = variants(),
+      .calibration = CalibrationDefaults{.guidance = 3.5},
       .layers = all_layers(),
       .dims = [](const Json& config,
                  const std::string& path) { return dim_values(parse_flux1_dims(config, path)); },
