@@ -115,6 +115,7 @@ class Calibration {
 };
 
 Calibration::Calibration(const CalibrateRequest& request) : request_(request) {
+  make_folder(fs::path(request_.state_file).parent_path().string());
   require_writable_file(request_.state_file);
   pipeline_ = load_pipeline(request_.sources, request_.run);
   log_summary(pipeline_->description(), request_.sources.model_path);
