@@ -107,13 +107,13 @@ TEST(Calibrate, TheSameSeedGivesTheSameBytesAndAnotherSeedOtherValues) {
   EXPECT_FALSE(fs::exists(request.state_file + ".partial"));
 }
 
-/// Runs a calibration that is ended by a signal as soon as its first call is on disk. Ends the process.
-void calibrate_until_signalled(const CalibrateRequest& request, int signal) {
+/// Runs a calibration that is ended by a signal as soon as `file` is there. Ends the process.
+void calibrate_until_signalled(const CalibrateRequest& request,
+                               const std::string& file,
+                               int signal) {
   install_interrupt_handler();
-  std::thread([&request, signal] {
-    while (!fs::exists(request.state_file + ".partial")) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
+  std::thread([file, signal] {
+    while (!fs::exists(file)) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     ::kill(::getpid(), signal);
   }).detach();
   try {
@@ -149,21 +149,33 @@ TEST(CalibrateDeathTest, AnInterruptedCalibrationContinuesToTheSameBytes) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   const test::TemporaryFolder folder;
   const CalibrateRequest request = small_request(shared_state_file(folder));
-  EXPECT_EXIT(calibrate_until_signalled(request, SIGINT), testing::ExitedWithCode(130), "");
+  EXPECT_EXIT(calibrate_until_signalled(request, request.state_file + ".partial", SIGINT),
+              testing::ExitedWithCode(130), "");
   expect_bit_identical_resume(request, folder / "whole.safetensors");
   ::unsetenv("DITQ_TEST_STATE_FILE");
 }
 
-TEST(CalibrateDeathTest, AKilledSvdquantCalibrationContinuesToTheSameBytes) {
+/// `file`: the suffix of what ends the first run when it appears.
+void expect_killed_svdquant_continues(const std::string& file) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   const test::TemporaryFolder folder;
   CalibrateRequest request = small_request(shared_state_file(folder));
   request.algorithm = "svdquant";
   request.prompts.resize(3);
   request.n_steps = 1;
-  EXPECT_EXIT(calibrate_until_signalled(request, SIGKILL), testing::KilledBySignal(SIGKILL), "");
+  EXPECT_EXIT(calibrate_until_signalled(request, request.state_file + file, SIGKILL),
+              testing::KilledBySignal(SIGKILL), "");
   expect_bit_identical_resume(request, folder / "whole.safetensors");
+  EXPECT_FALSE(fs::exists(request.state_file + ".weights"));
   ::unsetenv("DITQ_TEST_STATE_FILE");
+}
+
+TEST(CalibrateDeathTest, SvdquantKilledInItsFirstPassContinuesToTheSameBytes) {
+  expect_killed_svdquant_continues(".partial");
+}
+
+TEST(CalibrateDeathTest, SvdquantKilledBeforeItsLastPassContinuesToTheSameBytes) {
+  expect_killed_svdquant_continues(".weights");
 }
 
 TEST(Calibrate, RefusesAFileOfAnotherRequestAndNamesTheDifference) {
