@@ -106,7 +106,8 @@ Tensor fake_quantize_nvfp4(const Tensor& w) {
       at::clamp_max(wanted, kE4m3Max).to(at::kFloat8_e4m3fn).to(at::kFloat).mul(global);
   const Tensor divisor = at::where(scale.lt(kLeastScale), at::ones_like(scale), scale);
   const Tensor scaled = blocks.abs().div(divisor);
-  // Midpoints between neighbours; at a tie the even code, so every second midpoint belongs to the smaller one.
+  // Midpoints between neighbours; at a tie the even code, so every second midpoint belongs to the
+  // smaller one.
   const Tensor below = at::tensor({0.25F, 1.25F, 2.5F, 5.0F}, options);
   const Tensor above = at::tensor({0.75F, 1.75F, 3.5F}, options);
   const Tensor code = at::bucketize(scaled, below, /*out_int32=*/false, /*right=*/false)

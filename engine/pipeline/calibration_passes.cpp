@@ -1,4 +1,5 @@
-// Source: NVIDIA ModelOpt 0.47, modelopt/torch/quantization/model_calib.py (max_calibrate, awq_lite): order and rounding.
+// Source: NVIDIA ModelOpt 0.47, modelopt/torch/quantization/model_calib.py (max_calibrate,
+// awq_lite): order and rounding.
 
 #include "pipeline/calibration_passes.h"
 

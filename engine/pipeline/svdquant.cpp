@@ -1,4 +1,5 @@
-// Source: NVIDIA ModelOpt 0.47, modelopt/torch/quantization/model_calib.py (apply_pre_quant_scale_and_smooth, svdquant).
+// Source: NVIDIA ModelOpt 0.47, modelopt/torch/quantization/model_calib.py
+// (apply_pre_quant_scale_and_smooth, svdquant).
 
 #include "pipeline/svdquant.h"
 

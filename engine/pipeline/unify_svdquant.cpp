@@ -1,5 +1,5 @@
-// Source: NVIDIA ModelOpt 0.47, modelopt/torch/export/quant_utils.py (_update_svdquant, preprocess_linear_fusion): order
-// and rounding.
+// Source: NVIDIA ModelOpt 0.47, modelopt/torch/export/quant_utils.py (_update_svdquant,
+// preprocess_linear_fusion): order and rounding.
 
 #include "pipeline/unify_svdquant.h"
 

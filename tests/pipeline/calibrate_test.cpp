@@ -107,6 +107,17 @@ TEST(Calibrate, TheSameSeedGivesTheSameBytesAndAnotherSeedOtherValues) {
   EXPECT_FALSE(fs::exists(request.state_file + ".partial"));
 }
 
+TEST(Calibrate, AnF32RunMeasuresTheSameQuantizersInF32) {
+  const test::TemporaryFolder folder;
+  CalibrateRequest request = small_request(folder / "state.safetensors");
+  request.prompts.resize(1);
+  request.run.dtype = "fp32";
+  calibrate(request);
+  const auto found = state(request.state_file);
+  EXPECT_EQ(found.size(), 161U);
+  for (const auto& [name, value] : found) EXPECT_EQ(value.scalar_type(), at::kFloat) << name;
+}
+
 /// Runs a calibration that is ended by a signal as soon as `file` is there. Ends the process.
 void calibrate_until_signalled(const CalibrateRequest& request,
                                const std::string& file,
