@@ -1,5 +1,6 @@
 #include "convert/resume_log.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -43,6 +44,13 @@ std::string header_digest(const InputFile& file) {
   return digest.finish();
 }
 
+/// Whether a logged name is one that a plan may have: relative, and nowhere above the folder.
+bool is_inside(const std::string& name) {
+  const fs::path path = name;
+  return path.has_filename() && path.is_relative() &&
+         std::none_of(path.begin(), path.end(), [](const fs::path& part) { return part == ".."; });
+}
+
 /// Appends a line and makes it durable. A line break stands in front, too: a crash may have cut the last line short.
 void append_line(const std::string& path, const std::string& text) {
   const std::string line = "\n" + text + "\n";
@@ -79,6 +87,8 @@ std::string fingerprint(const LaidOutShard& shard, InputIdentities& inputs) {
     std::memcpy(&scale, &tensor->scale, sizeof(scale));
     const TensorInfo* source = tensor->source();
     digest.update(fmt::format("{} {:08x} ", tensor->quantize != nullptr ? 'q' : 'c', scale));
+    if (tensor->recipe != nullptr) digest.update(tensor->recipe->identity());
+    digest.update(tensor->literal);
     if (source == nullptr) continue;
     digest.update(fmt::format("{} {} {}", source->offset, source->size, name(source->dtype)));
     digest.update(inputs.of(*source->file));
@@ -118,8 +128,7 @@ void ResumeLog::read_line(std::string_view line) {
   } catch (const std::exception&) {
     return;
   }
-  const bool plain = !name.empty() && name.find('/') == std::string::npos;
-  if (plain && stamp_of(path_of(name)) == stamp) finished_[name] = std::move(finished);
+  if (is_inside(name) && stamp_of(path_of(name)) == stamp) finished_[name] = std::move(finished);
 }
 
 const std::string* ResumeLog::find(const std::string& name, const std::string& fingerprint) const {
@@ -145,14 +154,19 @@ void ResumeLog::add(const std::string& name,
 std::size_t ResumeLog::keep_finished() const {
   std::error_code status;
   std::vector<fs::path> others;
-  for (fs::directory_iterator entry(folder_, status); !status && entry != fs::directory_iterator();
-       entry.increment(status)) {
-    const std::string name = entry->path().filename().string();
+  std::vector<fs::path> folders;
+  for (fs::recursive_directory_iterator entry(folder_, status);
+       !status && entry != fs::recursive_directory_iterator(); entry.increment(status)) {
+    const std::string name = entry->path().lexically_relative(folder_).string();
     if (finished_.contains(name) || (name == kResumeLogName && !finished_.empty())) continue;
-    others.push_back(entry->path());
+    (entry->is_directory() && !entry->is_symlink() ? folders : others).push_back(entry->path());
   }
   for (const fs::path& other : others) {
-    if (!status) fs::remove_all(other, status);
+    if (!status) fs::remove(other, status);
+  }
+  std::reverse(folders.begin(), folders.end());  // inner ones first
+  for (const fs::path& folder : folders) {
+    if (!status && fs::is_empty(folder, status) && !status) fs::remove(folder, status);
   }
   if (status) {
     throw Error(ErrorCode::storage,

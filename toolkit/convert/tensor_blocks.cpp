@@ -18,6 +18,10 @@ void copy_part(Bytes source, std::uint64_t begin, std::span<std::byte> out) {
 }
 
 std::uint64_t planned_size(const PlannedTensor& tensor) {
+  if (tensor.recipe != nullptr) {
+    return tensor.ingredient->size / tensor.recipe->unit_in() * tensor.recipe->unit_out();
+  }
+  if (!tensor.literal.empty()) return tensor.literal.size();
   if (tensor.copy_of != nullptr) return tensor.copy_of->size;
   return tensor.quantize != nullptr ? tensor.quantize->elements() : sizeof(tensor.scale);
 }
@@ -77,7 +81,11 @@ void BlockMaker::make(const LaidOutShard& shard, std::uint64_t offset, std::span
 void BlockMaker::make_tensor(const PlannedTensor& tensor,
                              std::uint64_t begin,
                              std::span<std::byte> out) {
-  if (tensor.is_scale) {
+  if (tensor.recipe != nullptr) {
+    follow_recipe(tensor, begin, out);
+  } else if (!tensor.literal.empty()) {
+    copy_part(tensor.literal, begin, out);
+  } else if (tensor.is_scale) {
     copy_part(std::as_bytes(std::span(&tensor.scale, 1)), begin, out);
   } else if (tensor.quantize != nullptr) {
     quantize(*tensor.quantize, tensor.scale, begin, out);
@@ -109,6 +117,37 @@ void BlockMaker::quantize(const TensorInfo& weight,
     if (quantize_e4m3(weight.dtype, values, scale, codes) != 0) raise_nan(weight, scale);
     begin += count;
     out = out.subspan(count);
+  }
+}
+
+void BlockMaker::follow_recipe(const PlannedTensor& tensor,
+                               std::uint64_t begin,
+                               std::span<std::byte> out) {
+  const TensorRecipe& recipe = *tensor.recipe;
+  const std::uint64_t in_unit = recipe.unit_in();
+  const std::uint64_t out_unit = recipe.unit_out();
+  DITQ_ASSERT(in_unit <= stage_);
+  const auto read = [&](std::uint64_t unit, std::uint64_t count) {
+    const TensorInfo& source = *tensor.ingredient;
+    return source.file->read_large(source.offset + unit * in_unit, count * in_unit, buffer_);
+  };
+  while (!out.empty()) {
+    const std::uint64_t unit = begin / out_unit;
+    const std::uint64_t skipped = begin % out_unit;
+    std::uint64_t done = 0;
+    if (skipped == 0 && out.size() >= out_unit) {
+      const std::uint64_t count = std::min(out.size() / out_unit, stage_ / in_unit);
+      done = count * out_unit;
+      recipe.make(*tensor.ingredient, read(unit, count),
+                  out.first(static_cast<std::size_t>(done)));
+    } else {  // a unit that the block begins or ends within
+      unit_.resize(static_cast<std::size_t>(out_unit));
+      recipe.make(*tensor.ingredient, read(unit, 1), unit_);
+      done = std::min<std::uint64_t>(out_unit - skipped, out.size());
+      copy_part(unit_, skipped, out.first(static_cast<std::size_t>(done)));
+    }
+    begin += done;
+    out = out.subspan(static_cast<std::size_t>(done));
   }
 }
 

@@ -43,9 +43,11 @@ class BlockMaker {
                 float scale,
                 std::uint64_t begin,
                 std::span<std::byte> out);
+  void follow_recipe(const PlannedTensor& tensor, std::uint64_t begin, std::span<std::byte> out);
 
   std::uint64_t stage_;
   AlignedBuffer buffer_;
+  std::vector<std::byte> unit_;  // one unit of a recipe's output
 };
 
 }  // namespace ditq

@@ -1,6 +1,8 @@
 #include "convert/write_output.h"
 
 #include <chrono>
+#include <filesystem>
+#include <map>
 #include <set>
 
 #include <fmt/format.h>
@@ -14,6 +16,8 @@
 
 namespace ditq {
 namespace {
+
+namespace fs = std::filesystem;
 
 /// Whether another run with the same inputs may get further than the one that this error stopped.
 bool may_pass(ErrorCode code) {
@@ -72,6 +76,7 @@ class OutputWriter {
   void write() {
     check_interrupt();
     check_free_space(settings_.target, report_.written_bytes + size_of_the_rest());
+    make_folders();
     copy_side_files(plan_.side_files, output_.folder());
     write_shards(shards_, output_.folder(), settings_.limits,
                  [this](std::size_t i, const std::string& digest) {
@@ -82,9 +87,39 @@ class OutputWriter {
     for (const PlannedDocument& document : plan_.documents) {
       write_document(output_.folder(), document.name, document.text);
     }
-    write_document(output_.folder(), kChecksumsName, checksums_text(checksums_));
+    write_checksums();
     check_interrupt();
     log_.remove();
+  }
+
+  /// The folders of shards and documents that lie in one.
+  void make_folders() const {
+    std::set<fs::path> folders;
+    for (const PlannedShard& shard : plan_.shards) folders.insert(fs::path(shard.name).parent_path());
+    for (const PlannedDocument& document : plan_.documents) {
+      folders.insert(fs::path(document.name).parent_path());
+    }
+    for (const fs::path& folder : folders) {
+      std::error_code status;
+      fs::create_directories(fs::path(output_.folder()) / folder, status);
+      if (!status) continue;
+      throw Error(ErrorCode::storage,
+                  fmt::format("cannot create the folder: {}", status.message()),
+                  {.path = (fs::path(output_.folder()) / folder).string()});
+    }
+  }
+
+  /// Beside the shards: one file a folder.
+  void write_checksums() const {
+    std::map<fs::path, Checksums> by_folder;
+    for (const auto& [name, digest] : checksums_) {
+      const fs::path path = name;
+      by_folder[path.parent_path()][path.filename().string()] = digest;
+    }
+    for (const auto& [folder, checksums] : by_folder) {
+      write_document(output_.folder(), (folder / kChecksumsName).string(),
+                     checksums_text(checksums));
+    }
   }
 
   std::uint64_t size_of_the_rest() const {

@@ -113,6 +113,30 @@ struct Variant {
   GenerationDefaults defaults;
 };
 
+/// A module without a weight of its own, which no tensor names.
+struct HiddenModule {
+  std::string name;    ///< '#' stands for a block index
+  std::string beside;  ///< a module with a weight; where that one is, this one is, too
+};
+
+/// What post-training quantization needs to know beyond the tensors. '#' stands for a block index.
+struct QuantFacts {
+  /// Modules, and parameters of the network itself, in the order in which the network defines them: the order of its
+  /// state dict. Tensors of other modules follow in the order of their names.
+  std::vector<std::string> definition_order;
+  /// LayerNorms whose inputs ModelOpt quantizes: those of PyTorch's own class, with or without a weight.
+  std::vector<HiddenModule> norms;
+  /// Attention modules in which ModelOpt quantizes q, k, v, the probabilities and the result.
+  std::vector<HiddenModule> attentions;
+  /// Linears that are called with the same tensor and get common scales in NVFP4 exports; empty where ModelOpt's export
+  /// cannot find them (ModelOpt reference 8).
+  std::vector<std::vector<std::string>> shared_inputs;
+  /// Parts of tensor names; a tensor with one of them between dots stays float32 when the network is loaded in 16 bits.
+  std::vector<std::string> keep_f32;
+  /// The config that diffusers writes for a network of which nothing is said: its constructor's defaults.
+  Json (*config_defaults)() = nullptr;
+};
+
 struct FamilySpec {
   std::string name;        ///< "flux1", also in JSON and --model-id
   std::string title;       ///< "FLUX.1"
@@ -139,6 +163,7 @@ struct FamilySpec {
   std::vector<LayerRow> layers;  ///< every module; empty where the engine does not run the family
   /// Values of the dims that `layers` speaks of, from a config; nullptr without layers. Errors: bad_config, json_type.
   DimValues (*dims)(const Json& config, const std::string& path) = nullptr;
+  QuantFacts quant;
 };
 
 }  // namespace ditq

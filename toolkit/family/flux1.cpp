@@ -2,7 +2,8 @@
 // Sources: diffusers models/transformers/transformer_flux.py and pipelines/flux @ 0.39.0 (names, shapes, defaults);
 // diffusers scripts/convert_flux_to_diffusers.py @ 0.39.0 (BFL's names, the order in fused layers, swapped halves);
 // sglang multimodal_gen/tools/build_modelopt_fp8_transformer.py @ 8c703f215 (fallback patterns) and its public
-// quantization notes (the eighth pattern); sglang runtime/models/dits/flux.py @ 8c703f215 (quantization-aware layers).
+// quantization notes (the eighth pattern); sglang runtime/models/dits/flux.py @ 8c703f215 (quantization-aware layers);
+// ModelOpt 0.47.0 on that network (norms and attention modules that get quantizers).
 
 #include "family/flux1.h"
 
@@ -289,6 +290,59 @@ void read_axes(const Json& config, Flux1Dims& dims, ConfigReader& reader) {
   }
 }
 
+/// The modules of a double and of a single block in the order in which diffusers defines them.
+std::vector<std::string> definition_order() {
+  const std::string block = "transformer_blocks.#.";
+  const std::string single = "single_transformer_blocks.#.";
+  std::vector<std::string> order;
+  for (const char* embedder : {"timestep_embedder", "guidance_embedder", "text_embedder"}) {
+    for (const char* linear : {".linear_1", ".linear_2"}) {
+      order.push_back(std::string("time_text_embed.") + embedder + linear);
+    }
+  }
+  for (const char* name : {"context_embedder", "x_embedder"}) order.emplace_back(name);
+  for (const char* name :
+       {"norm1.linear", "norm1.norm", "norm1_context.linear", "norm1_context.norm", "attn.norm_q",
+        "attn.norm_k", "attn.to_q", "attn.to_k", "attn.to_v", "attn.to_out.0", "attn.norm_added_q",
+        "attn.norm_added_k", "attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj",
+        "attn.to_add_out", "norm2", "ff.net.0.proj", "ff.net.2", "norm2_context",
+        "ff_context.net.0.proj", "ff_context.net.2"}) {
+    order.push_back(block + name);
+  }
+  for (const char* name : {"norm.linear", "norm.norm", "proj_mlp", "proj_out", "attn.norm_q",
+                           "attn.norm_k", "attn.to_q", "attn.to_k", "attn.to_v"}) {
+    order.push_back(single + name);
+  }
+  for (const char* name : {"norm_out.linear", "norm_out.norm", "proj_out"}) {
+    order.emplace_back(name);
+  }
+  return order;
+}
+
+QuantFacts quant_facts() {
+  const std::string block = "transformer_blocks.#.";
+  const std::string single = "single_transformer_blocks.#.";
+  return {
+      .definition_order = definition_order(),
+      .norms = {{block + "norm1.norm", block + "norm1.linear"},
+                {block + "norm1_context.norm", block + "norm1_context.linear"},
+                {block + "norm2", block + "ff.net.0.proj"},
+                {block + "norm2_context", block + "ff_context.net.0.proj"},
+                {single + "norm.norm", single + "norm.linear"},
+                {"norm_out.norm", "norm_out.linear"}},
+      .attentions = {{block + "attn", block + "attn.to_q"}, {single + "attn", single + "attn.to_q"}},
+      .shared_inputs = {{block + "attn.to_q", block + "attn.to_k", block + "attn.to_v"},
+                        {block + "attn.add_q_proj", block + "attn.add_k_proj",
+                         block + "attn.add_v_proj"},
+                        {single + "attn.to_q", single + "attn.to_k", single + "attn.to_v"}},
+      .config_defaults = [] {
+        Json config = flux1_config(Flux1Dims{.guidance_embeds = false});
+        config.erase("_class_name");
+        config.erase("_diffusers_version");
+        return config;
+      }};
+}
+
 }  // namespace
 
 const FamilySpec& flux1_family() {
@@ -324,6 +378,7 @@ const FamilySpec& flux1_family() {
       .layers = all_layers(),
       .dims = [](const Json& config,
                  const std::string& path) { return dim_values(parse_flux1_dims(config, path)); },
+      .quant = quant_facts(),
   };
   return spec;
 }

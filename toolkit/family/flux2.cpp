@@ -1,7 +1,8 @@
 // FLUX.2 (Black Forest Labs).
 // Sources: diffusers models/transformers/transformer_flux2.py @ 0.39.0 (names);
 // diffusers scripts/convert_flux2_to_diffusers.py @ 0.39.0 (BFL's names, the order in fused layers, swapped halves);
-// sglang multimodal_gen/tools/build_modelopt_fp8_transformer.py @ 8c703f215 (fallback patterns).
+// sglang multimodal_gen/tools/build_modelopt_fp8_transformer.py @ 8c703f215 (fallback patterns);
+// ModelOpt 0.47.0 on that network (norms and attention modules that get quantizers).
 
 #include "family/config_from_tensors.h"
 #include "family/registry.h"
@@ -83,6 +84,79 @@ Json deduce_config(const TensorTable& tensors, const std::string& path) {
           {"timestep_guidance_channels", sizes.extent(timestep, 1)}};
 }
 
+QuantFacts quant_facts() {
+  const std::string block = "transformer_blocks.#.";
+  const std::string single = "single_transformer_blocks.#.";
+  return {
+      .definition_order =
+          {
+              "time_guidance_embed.timestep_embedder.linear_1",
+              "time_guidance_embed.timestep_embedder.linear_2",
+              "time_guidance_embed.guidance_embedder.linear_1",
+              "time_guidance_embed.guidance_embedder.linear_2",
+              "double_stream_modulation_img.linear",
+              "double_stream_modulation_txt.linear",
+              "single_stream_modulation.linear",
+              "x_embedder",
+              "context_embedder",
+              block + "norm1",
+              block + "norm1_context",
+              block + "attn.to_q",
+              block + "attn.to_k",
+              block + "attn.to_v",
+              block + "attn.norm_q",
+              block + "attn.norm_k",
+              block + "attn.to_out.0",
+              block + "attn.norm_added_q",
+              block + "attn.norm_added_k",
+              block + "attn.add_q_proj",
+              block + "attn.add_k_proj",
+              block + "attn.add_v_proj",
+              block + "attn.to_add_out",
+              block + "norm2",
+              block + "ff.linear_in",
+              block + "ff.linear_out",
+              block + "norm2_context",
+              block + "ff_context.linear_in",
+              block + "ff_context.linear_out",
+              single + "norm",
+              single + "attn.to_qkv_mlp_proj",
+              single + "attn.norm_q",
+              single + "attn.norm_k",
+              single + "attn.to_out",
+              "norm_out.linear",
+              "norm_out.norm",
+              "proj_out",
+          },
+      .norms = {{block + "norm1", block + "attn.to_q"},
+                {block + "norm1_context", block + "attn.add_q_proj"},
+                {block + "norm2", block + "ff.linear_in"},
+                {block + "norm2_context", block + "ff_context.linear_in"},
+                {single + "norm", single + "attn.to_qkv_mlp_proj"},
+                {"norm_out.norm", "norm_out.linear"}},
+      .attentions = {{block + "attn", block + "attn.to_q"},
+                     {single + "attn", single + "attn.to_qkv_mlp_proj"}},
+      .shared_inputs = {{block + "attn.to_q", block + "attn.to_k", block + "attn.to_v"},
+                        {block + "attn.add_q_proj", block + "attn.add_k_proj",
+                         block + "attn.add_v_proj"}},
+      .config_defaults = [] {
+        return Json{{"attention_head_dim", 128},
+                    {"axes_dims_rope", {32, 32, 32, 32}},
+                    {"eps", 1e-06},
+                    {"guidance_embeds", true},
+                    {"in_channels", 128},
+                    {"joint_attention_dim", 15360},
+                    {"mlp_ratio", 3.0},
+                    {"num_attention_heads", 48},
+                    {"num_layers", 8},
+                    {"num_single_layers", 48},
+                    {"out_channels", nullptr},
+                    {"patch_size", 1},
+                    {"rope_theta", 2000},
+                    {"timestep_guidance_channels", 256}};
+      }};
+}
+
 }  // namespace
 
 const FamilySpec& flux2_family() {
@@ -121,6 +195,7 @@ const FamilySpec& flux2_family() {
                     .shape = {6144, 128},
                     .config = {{"num_layers", 8}, {"num_single_layers", 48}},
                     .defaults = {.steps = 50, .guidance = 4.0}}},
+      .quant = quant_facts(),
   };
   return spec;
 }

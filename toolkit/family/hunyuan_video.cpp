@@ -73,6 +73,103 @@ std::vector<NameRule> runtime_names() {
   };
 }
 
+/// ModelOpt's export cannot run this class, so q, k and v keep scales of their own.
+QuantFacts quant_facts() {
+  const std::string context = "context_embedder.";
+  const std::string refiner = context + "token_refiner.refiner_blocks.#.";
+  const std::string block = "transformer_blocks.#.";
+  const std::string single = "single_transformer_blocks.#.";
+  return {
+      .definition_order =
+          {
+              "x_embedder.proj",
+              context + "time_text_embed.timestep_embedder.linear_1",
+              context + "time_text_embed.timestep_embedder.linear_2",
+              context + "time_text_embed.text_embedder.linear_1",
+              context + "time_text_embed.text_embedder.linear_2",
+              context + "proj_in",
+              refiner + "norm1",
+              refiner + "attn.to_q",
+              refiner + "attn.to_k",
+              refiner + "attn.to_v",
+              refiner + "attn.to_out.0",
+              refiner + "norm2",
+              refiner + "ff.net.0.proj",
+              refiner + "ff.net.2",
+              refiner + "norm_out.linear",
+              "time_text_embed.timestep_embedder.linear_1",
+              "time_text_embed.timestep_embedder.linear_2",
+              "time_text_embed.text_embedder.linear_1",
+              "time_text_embed.text_embedder.linear_2",
+              "time_text_embed.guidance_embedder.linear_1",
+              "time_text_embed.guidance_embedder.linear_2",
+              block + "norm1.linear",
+              block + "norm1.norm",
+              block + "norm1_context.linear",
+              block + "norm1_context.norm",
+              block + "attn.norm_q",
+              block + "attn.norm_k",
+              block + "attn.to_q",
+              block + "attn.to_k",
+              block + "attn.to_v",
+              block + "attn.add_k_proj",
+              block + "attn.add_v_proj",
+              block + "attn.add_q_proj",
+              block + "attn.to_out.0",
+              block + "attn.to_add_out",
+              block + "attn.norm_added_q",
+              block + "attn.norm_added_k",
+              block + "norm2",
+              block + "norm2_context",
+              block + "ff.net.0.proj",
+              block + "ff.net.2",
+              block + "ff_context.net.0.proj",
+              block + "ff_context.net.2",
+              single + "attn.norm_q",
+              single + "attn.norm_k",
+              single + "attn.to_q",
+              single + "attn.to_k",
+              single + "attn.to_v",
+              single + "norm.linear",
+              single + "norm.norm",
+              single + "proj_mlp",
+              single + "proj_out",
+              "norm_out.linear",
+              "norm_out.norm",
+              "proj_out",
+          },
+      .norms = {{refiner + "norm1", refiner + "norm1"},
+                {refiner + "norm2", refiner + "norm2"},
+                {block + "norm1.norm", block + "norm1.linear"},
+                {block + "norm1_context.norm", block + "norm1_context.linear"},
+                {block + "norm2", block + "norm1.linear"},
+                {block + "norm2_context", block + "norm1_context.linear"},
+                {single + "norm.norm", single + "norm.linear"},
+                {"norm_out.norm", "norm_out.linear"}},
+      .attentions = {{refiner + "attn", refiner + "attn.to_q"},
+                     {block + "attn", block + "attn.to_q"},
+                     {single + "attn", single + "attn.to_q"}},
+      .config_defaults = [] {
+        return Json{{"attention_head_dim", 128},
+                    {"guidance_embeds", true},
+                    {"image_condition_type", nullptr},
+                    {"in_channels", 16},
+                    {"mlp_ratio", 4.0},
+                    {"num_attention_heads", 24},
+                    {"num_layers", 20},
+                    {"num_refiner_layers", 2},
+                    {"num_single_layers", 40},
+                    {"out_channels", 16},
+                    {"patch_size", 2},
+                    {"patch_size_t", 1},
+                    {"pooled_projection_dim", 768},
+                    {"qk_norm", "rms_norm"},
+                    {"rope_axes_dim", {16, 56, 56}},
+                    {"rope_theta", 256.0},
+                    {"text_embed_dim", 4096}};
+      }};
+}
+
 }  // namespace
 
 const FamilySpec& hunyuan_video_family() {
@@ -104,6 +201,7 @@ const FamilySpec& hunyuan_video_family() {
                     .shape = {3072, 16, 1, 2, 2},
                     .config = {{"num_layers", 20}, {"num_single_layers", 40}},
                     .defaults = {.steps = 50, .guidance = 6.0}}},
+      .quant = quant_facts(),
   };
   return spec;
 }

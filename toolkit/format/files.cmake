@@ -2,6 +2,7 @@ set(files
   checkpoint.cpp
   checkpoint_index.cpp
   pickle_machine.cpp
+  pickle_writer.cpp
   safetensors_reader.cpp
   safetensors_writer.cpp
   strict_json.cpp
@@ -9,5 +10,7 @@ set(files
   tensor_view.cpp
   torch_pickle.cpp
   torch_rules.cpp
+  torch_writer.cpp
   zip.cpp
+  zip_writer.cpp
 )

@@ -132,6 +132,23 @@ std::size_t quantize_e4m3(Dtype dtype, Bytes source, float scale, std::span<std:
   return run(kernels_in_use().divide, dtype, source, scale, codes);
 }
 
+std::size_t quantize_e4m3_exported(Dtype dtype,
+                                   Bytes source,
+                                   float divisor,
+                                   std::span<std::uint8_t> codes) {
+  return run(kernels_in_use().divide_and_round, dtype, source, divisor, codes);
+}
+
+float fp8_scale(float amax, Arithmetic arithmetic) {
+  return divide_by_number(amax, kE4m3Max, arithmetic);
+}
+
+float fp8_export_divisor(float scale, Dtype dtype, Arithmetic arithmetic) {
+  if (arithmetic == Arithmetic::cpu || dtype == Dtype::f32) return scale;
+  return dtype == Dtype::bf16 ? bf16_to_float(float_to_bf16(scale))
+                              : f16_to_float(float_to_f16(scale));
+}
+
 std::size_t quantize_e4m3_saturating(Dtype dtype,
                                      Bytes source,
                                      float inverse_scale,

@@ -11,6 +11,7 @@
 
 #include "base/dtype.h"
 #include "base/file.h"
+#include "quant/arithmetic.h"
 
 namespace ditq {
 
@@ -42,6 +43,21 @@ const std::array<float, 256>& e5m2_values();
 /// Shapes: source holds codes.size() elements of dtype f32, bf16 or f16, little endian, any alignment.
 /// Returns the number of codes that are NaN.
 std::size_t quantize_e4m3(Dtype dtype, Bytes source, float scale, std::span<std::uint8_t> codes);
+
+/// Quantizes a weight as ModelOpt's HF export does: codes[i] = encode_e4m3(R(float32(source[i]) / divisor)), R the
+/// rounding to the source's dtype. Shapes and return value: as quantize_e4m3.
+/// Source: ModelOpt reference 5.3.
+std::size_t quantize_e4m3_exported(Dtype dtype,
+                                   Bytes source,
+                                   float divisor,
+                                   std::span<std::uint8_t> codes);
+
+/// The scale of a tensor with this amax: amax / 448 as the device computes it.
+float fp8_scale(float amax, Arithmetic arithmetic);
+
+/// What quantize_e4m3_exported divides by, for a weight of this dtype: the scale, on CUDA rounded to the dtype first.
+/// A binary16 scale may be zero or infinite where the float32 one is not.
+float fp8_export_divisor(float scale, Dtype dtype, Arithmetic arithmetic);
 
 /// Quantizes activations: codes[i] = encode_e4m3_saturating(float32(source[i]) * inverse_scale).
 /// Shapes and return value: as quantize_e4m3.

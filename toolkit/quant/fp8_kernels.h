@@ -35,6 +35,26 @@ namespace ditq::fp8 {
   return __builtin_bit_cast(float, magnitude > 0x7f800000U ? 0x7fc00000U : number);
 }
 
+/// The nearest bfloat16, ties to even; a NaN stays one. Branch-free, as round_to_f16.
+[[gnu::always_inline]] constexpr float round_to_bf16(float value) {
+  const std::uint32_t all = __builtin_bit_cast(std::uint32_t, value);
+  const std::uint32_t rounded = (all + 0x7fffU + ((all >> 16) & 1U)) & 0xffff0000U;
+  return __builtin_bit_cast(float, (all & 0x7fffffffU) > 0x7f800000U ? all : rounded);
+}
+
+/// The nearest binary16 of a magnitude below 65520, ties to even; larger ones stay beyond E4M3's range, NaN stays NaN.
+[[gnu::always_inline]] constexpr float round_to_f16(float value) {
+  const std::uint32_t all = __builtin_bit_cast(std::uint32_t, value);
+  const std::uint32_t magnitude = all & 0x7fffffffU;
+  // Below 2^-14 the step is 2^-24, the unit in the last place of 0.5; above, 13 mantissa bits go.
+  const float shifted = (__builtin_bit_cast(float, magnitude) + 0.5f) - 0.5f;
+  const std::uint32_t normal = (magnitude + 0xfffU + ((magnitude >> 13) & 1U)) & ~0x1fffU;
+  std::uint32_t rounded =
+      magnitude < 0x38800000U ? __builtin_bit_cast(std::uint32_t, shifted) : normal;
+  rounded = magnitude > 0x7f800000U ? magnitude : rounded;
+  return __builtin_bit_cast(float, rounded | (all & 0x80000000U));
+}
+
 /// Reads `count` elements at `source`, writes as many codes and returns how many of them are NaN. `factor` is the scale
 /// to divide by, or the inverse scale to multiply with.
 using Kernel = std::size_t (*)(const void* source,
@@ -46,6 +66,7 @@ using Kernel = std::size_t (*)(const void* source,
 struct Kernels {
   std::string_view instruction_set;
   Kernel divide[3];
+  Kernel divide_and_round[3];  ///< the quotient rounded to the source's dtype before it is encoded
   Kernel clamp[3];
 };
 

@@ -8,20 +8,33 @@ using ditq::fp8::Kernels;
 struct FromF32 {
   using Bits = std::uint32_t;
   static float value(Bits bits) { return __builtin_bit_cast(float, bits); }
+  static float round(float value) { return value; }
 };
 struct FromBf16 {
   using Bits = std::uint16_t;
   static float value(Bits bits) { return ditq::bf16_to_float(bits); }
+  static float round(float value) { return ditq::fp8::round_to_bf16(value); }
 };
 struct FromF16 {
   using Bits = std::uint16_t;
   static float value(Bits bits) { return ditq::f16_to_float(bits); }
+  static float round(float value) { return ditq::fp8::round_to_f16(value); }
 };
 
 struct Divide {
-  static float apply(float value, float scale) { return value / scale; }
+  template <typename Source>
+  static float apply(float value, float scale) {
+    return value / scale;
+  }
+};
+struct DivideAndRound {
+  template <typename Source>
+  static float apply(float value, float scale) {
+    return Source::round(value / scale);
+  }
 };
 struct MultiplyAndClamp {
+  template <typename Source>
   static float apply(float value, float inverse_scale) {
     return clamp_to_e4m3(value * inverse_scale);
   }
@@ -39,7 +52,7 @@ std::size_t quantize(const void* source, float factor, std::uint8_t* codes, std:
     const std::size_t size = count - begin < kBlock ? count - begin : kBlock;
     std::memcpy(in, bytes + begin * sizeof(in[0]), size * sizeof(in[0]));
     for (std::size_t i = 0; i < kBlock; ++i) {
-      out[i] = encode_e4m3_bits(Operation::apply(Source::value(in[i]), factor));
+      out[i] = encode_e4m3_bits(Operation::template apply<Source>(Source::value(in[i]), factor));
     }
     std::memcpy(codes + begin, out, size);
     std::uint8_t any = 0;
@@ -55,6 +68,9 @@ Kernels make_kernels(std::string_view instruction_set) {
   return {.instruction_set = instruction_set,
           .divide = {&quantize<FromF32, Divide>, &quantize<FromBf16, Divide>,
                      &quantize<FromF16, Divide>},
+          .divide_and_round = {&quantize<FromF32, DivideAndRound>,
+                               &quantize<FromBf16, DivideAndRound>,
+                               &quantize<FromF16, DivideAndRound>},
           .clamp = {&quantize<FromF32, MultiplyAndClamp>, &quantize<FromBf16, MultiplyAndClamp>,
                     &quantize<FromF16, MultiplyAndClamp>}};
 }

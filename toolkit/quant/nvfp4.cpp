@@ -122,27 +122,59 @@ std::uint8_t encode_block_scale(float block_amax, float global_scale) {
   return encode_e4m3(scale == 0.0f ? 1.0f : std::clamp(scale, 0x1p-9f, kE4m3Max));
 }
 
+float nvfp4_global_scale(float amax, Arithmetic arithmetic) {
+  return divide_by_number(amax, kE2m1Max * kE4m3Max, arithmetic);
+}
+
 std::size_t quantize_nvfp4(Dtype dtype,
                            Bytes source,
                            float global_scale,
                            std::span<std::uint8_t> packed,
                            std::span<std::uint8_t> block_scales) {
-  DITQ_ASSERT(dtype == Dtype::f32 || dtype == Dtype::bf16 || dtype == Dtype::f16);
+  return quantize_nvfp4(dtype, source, global_scale, kNvfp4Block, packed, block_scales);
+}
+
+std::size_t quantize_nvfp4(Dtype dtype,
+                           Bytes source,
+                           float global_scale,
+                           std::size_t block,
+                           std::span<std::uint8_t> packed,
+                           std::span<std::uint8_t> block_scales) {
+  const std::size_t nans = nvfp4_block_scales(dtype, source, global_scale, block, block_scales);
   const std::size_t width = bits(dtype) / 8;
-  check_shapes(packed.size(), block_scales.size(), source.size() / width);
+  DITQ_ASSERT(source.size() / width == 2 * packed.size());
   float values[kNvfp4Block];
   std::uint8_t codes[kNvfp4Block];
-  std::size_t nans = 0;
-  for (std::size_t block = 0; block < block_scales.size(); ++block) {
-    read_block(dtype, source.data() + block * kNvfp4Block * width, values);
-    const std::uint8_t scale = encode_block_scale(block_amax(values), global_scale);
-    block_scales[block] = scale;
-    nans += (scale & 0x7fU) == 0x7fU ? 1 : 0;
-    const float divisor = decode_e4m3(scale) * global_scale;
+  for (std::size_t part = 0; part < 2 * packed.size() / kNvfp4Block; ++part) {
+    read_block(dtype, source.data() + part * kNvfp4Block * width, values);
+    const float divisor = decode_e4m3(block_scales[part * kNvfp4Block / block]) * global_scale;
     for (std::size_t i = 0; i < kNvfp4Block; ++i) {
       codes[i] = static_cast<std::uint8_t>(e2m1_bits(values[i] / divisor));
     }
-    pack_nibbles(codes, packed.subspan(block * kNvfp4Block / 2, kNvfp4Block / 2));
+    pack_nibbles(codes, packed.subspan(part * kNvfp4Block / 2, kNvfp4Block / 2));
+  }
+  return nans;
+}
+
+std::size_t nvfp4_block_scales(Dtype dtype,
+                               Bytes source,
+                               float global_scale,
+                               std::size_t block,
+                               std::span<std::uint8_t> block_scales) {
+  DITQ_ASSERT(dtype == Dtype::f32 || dtype == Dtype::bf16 || dtype == Dtype::f16);
+  DITQ_ASSERT(block != 0 && block % kNvfp4Block == 0);
+  const std::size_t width = bits(dtype) / 8;
+  DITQ_ASSERT(source.size() == block_scales.size() * block * width);
+  float values[kNvfp4Block];
+  std::size_t nans = 0;
+  for (std::size_t i = 0; i < block_scales.size(); ++i) {
+    std::uint32_t largest = 0;
+    for (std::size_t at = 0; at < block; at += kNvfp4Block) {
+      read_block(dtype, source.data() + (i * block + at) * width, values);
+      largest = std::max(largest, std::bit_cast<std::uint32_t>(block_amax(values)));
+    }
+    block_scales[i] = encode_block_scale(std::bit_cast<float>(largest), global_scale);
+    nans += (block_scales[i] & 0x7fU) == 0x7fU ? 1 : 0;
   }
   return nans;
 }

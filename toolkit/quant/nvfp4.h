@@ -12,6 +12,7 @@
 
 #include "base/dtype.h"
 #include "base/file.h"
+#include "quant/arithmetic.h"
 
 namespace ditq {
 
@@ -34,6 +35,9 @@ const std::array<float, 16>& e2m1_values();
 /// ModelOpt reference 5.6.
 float nvfp4_global_scale(float amax);
 
+/// The same as the device computes it. Source: ModelOpt reference 5.2.
+float nvfp4_global_scale(float amax, Arithmetic arithmetic);
+
 /// The E4M3 code of a block's scale: block_amax / (6 * global_scale), zero read as one, clamped to
 /// [2^-9, 448]. NaN gives a NaN code. decode_e4m3 (quant/fp8.h) is its inverse. Source: ModelOpt
 /// reference 5.6, step 3.
@@ -50,6 +54,23 @@ std::size_t quantize_nvfp4(Dtype dtype,
                            float global_scale,
                            std::span<std::uint8_t> packed,
                            std::span<std::uint8_t> block_scales);
+
+/// The same with a scale for every `block` elements, a multiple of 16; block_scales holds one code
+/// for each of them. No kernel of ours reads other blocks than 16: ModelOpt's --block-size writes
+/// them.
+std::size_t quantize_nvfp4(Dtype dtype,
+                           Bytes source,
+                           float global_scale,
+                           std::size_t block,
+                           std::span<std::uint8_t> packed,
+                           std::span<std::uint8_t> block_scales);
+
+/// The block scales alone. Shapes and return value: as quantize_nvfp4.
+std::size_t nvfp4_block_scales(Dtype dtype,
+                               Bytes source,
+                               float global_scale,
+                               std::size_t block,
+                               std::span<std::uint8_t> block_scales);
 
 /// The product of every element and its block scale as bfloat16, which holds it exactly: six
 /// significant bits, at most 2688. The global scale stays apart.

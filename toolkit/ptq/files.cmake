@@ -1,0 +1,19 @@
+set(files
+  calibration_prompts.cpp
+  calibration_state.cpp
+  copied_component.cpp
+  definition_order.cpp
+  export_documents.cpp
+  export_plan.cpp
+  filters.cpp
+  ignore_summary.cpp
+  layers.cpp
+  loaded_dtype.cpp
+  models.cpp
+  presets.cpp
+  quantize.cpp
+  quantizers.cpp
+  recipes.cpp
+  model_source.cpp
+  torch_checkpoint.cpp
+  wildcard.cpp)
