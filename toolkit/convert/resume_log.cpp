@@ -28,17 +28,24 @@ constexpr std::uint64_t kMaxLog = std::uint64_t{1} << 26;
               {.path = path});
 }
 
-/// SHA-256 of a safetensors file's length and header, which the checkpoint's reader has checked.
+/// SHA-256 of what tells a file's content without reading all of it: length and header of a safetensors file, which the
+/// checkpoint's reader has checked; the end of an archive, where its directory with the checksums of its entries lies.
 std::string header_digest(const InputFile& file) {
+  constexpr std::uint64_t kDirectory = std::uint64_t{1} << 16;
+  constexpr std::uint64_t kArchive = 0x04034b50;  // "PK\3\4"
   std::uint64_t length = 0;
   file.read(0, std::as_writable_bytes(std::span(&length, 1)));
-  const std::uint64_t size = sizeof(length) + length;
-  if (length > kMaxSafetensorsHeader || size > file.size()) {
+  std::uint64_t begin = 0;
+  std::uint64_t size = sizeof(length) + length;
+  if ((length & 0xffffffffU) == kArchive) {
+    size = std::min(kDirectory, file.size());
+    begin = file.size() - size;
+  } else if (length > kMaxSafetensorsHeader || size > file.size()) {
     throw Error(ErrorCode::file_changed, "the file changed while it was read",
                 {.path = file.path()});
   }
   std::vector<std::byte> head(static_cast<std::size_t>(size));
-  file.read(0, head);
+  file.read(begin, head);
   Sha256 digest;
   digest.update(head);
   return digest.finish();

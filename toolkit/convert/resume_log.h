@@ -15,7 +15,7 @@ namespace ditq {
 /// Its file name. A folder that is committed has none.
 inline constexpr const char* kResumeLogName = ".ditq-resume";
 
-/// Tells apart inputs, each looked at once: path, size, time of change and SHA-256 of the header.
+/// Tells apart inputs, each looked at once: path, size, time of change and SHA-256 of the header, or of a .pt file's end.
 class InputIdentities {
  public:
   /// Errors: file_changed, file_unreadable.

@@ -138,8 +138,7 @@ void BlockMaker::follow_recipe(const PlannedTensor& tensor,
     if (skipped == 0 && out.size() >= out_unit) {
       const std::uint64_t count = std::min(out.size() / out_unit, stage_ / in_unit);
       done = count * out_unit;
-      recipe.make(*tensor.ingredient, read(unit, count),
-                  out.first(static_cast<std::size_t>(done)));
+      recipe.make(*tensor.ingredient, read(unit, count), out.first(static_cast<std::size_t>(done)));
     } else {  // a unit that the block begins or ends within
       unit_.resize(static_cast<std::size_t>(out_unit));
       recipe.make(*tensor.ingredient, read(unit, 1), unit_);

@@ -95,7 +95,8 @@ class OutputWriter {
   /// The folders of shards and documents that lie in one.
   void make_folders() const {
     std::set<fs::path> folders;
-    for (const PlannedShard& shard : plan_.shards) folders.insert(fs::path(shard.name).parent_path());
+    for (const PlannedShard& shard : plan_.shards)
+      folders.insert(fs::path(shard.name).parent_path());
     for (const PlannedDocument& document : plan_.documents) {
       folders.insert(fs::path(document.name).parent_path());
     }
@@ -103,8 +104,7 @@ class OutputWriter {
       std::error_code status;
       fs::create_directories(fs::path(output_.folder()) / folder, status);
       if (!status) continue;
-      throw Error(ErrorCode::storage,
-                  fmt::format("cannot create the folder: {}", status.message()),
+      throw Error(ErrorCode::storage, fmt::format("cannot create the folder: {}", status.message()),
                   {.path = (fs::path(output_.folder()) / folder).string()});
     }
   }

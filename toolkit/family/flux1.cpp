@@ -301,12 +301,28 @@ std::vector<std::string> definition_order() {
     }
   }
   for (const char* name : {"context_embedder", "x_embedder"}) order.emplace_back(name);
-  for (const char* name :
-       {"norm1.linear", "norm1.norm", "norm1_context.linear", "norm1_context.norm", "attn.norm_q",
-        "attn.norm_k", "attn.to_q", "attn.to_k", "attn.to_v", "attn.to_out.0", "attn.norm_added_q",
-        "attn.norm_added_k", "attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj",
-        "attn.to_add_out", "norm2", "ff.net.0.proj", "ff.net.2", "norm2_context",
-        "ff_context.net.0.proj", "ff_context.net.2"}) {
+  for (const char* name : {"norm1.linear",
+                           "norm1.norm",
+                           "norm1_context.linear",
+                           "norm1_context.norm",
+                           "attn.norm_q",
+                           "attn.norm_k",
+                           "attn.to_q",
+                           "attn.to_k",
+                           "attn.to_v",
+                           "attn.to_out.0",
+                           "attn.norm_added_q",
+                           "attn.norm_added_k",
+                           "attn.add_q_proj",
+                           "attn.add_k_proj",
+                           "attn.add_v_proj",
+                           "attn.to_add_out",
+                           "norm2",
+                           "ff.net.0.proj",
+                           "ff.net.2",
+                           "norm2_context",
+                           "ff_context.net.0.proj",
+                           "ff_context.net.2"}) {
     order.push_back(block + name);
   }
   for (const char* name : {"norm.linear", "norm.norm", "proj_mlp", "proj_out", "attn.norm_q",
@@ -322,25 +338,25 @@ std::vector<std::string> definition_order() {
 QuantFacts quant_facts() {
   const std::string block = "transformer_blocks.#.";
   const std::string single = "single_transformer_blocks.#.";
-  return {
-      .definition_order = definition_order(),
-      .norms = {{block + "norm1.norm", block + "norm1.linear"},
-                {block + "norm1_context.norm", block + "norm1_context.linear"},
-                {block + "norm2", block + "ff.net.0.proj"},
-                {block + "norm2_context", block + "ff_context.net.0.proj"},
-                {single + "norm.norm", single + "norm.linear"},
-                {"norm_out.norm", "norm_out.linear"}},
-      .attentions = {{block + "attn", block + "attn.to_q"}, {single + "attn", single + "attn.to_q"}},
-      .shared_inputs = {{block + "attn.to_q", block + "attn.to_k", block + "attn.to_v"},
-                        {block + "attn.add_q_proj", block + "attn.add_k_proj",
-                         block + "attn.add_v_proj"},
-                        {single + "attn.to_q", single + "attn.to_k", single + "attn.to_v"}},
-      .config_defaults = [] {
-        Json config = flux1_config(Flux1Dims{.guidance_embeds = false});
-        config.erase("_class_name");
-        config.erase("_diffusers_version");
-        return config;
-      }};
+  return {.definition_order = definition_order(),
+          .norms = {{block + "norm1.norm", block + "norm1.linear"},
+                    {block + "norm1_context.norm", block + "norm1_context.linear"},
+                    {block + "norm2", block + "ff.net.0.proj"},
+                    {block + "norm2_context", block + "ff_context.net.0.proj"},
+                    {single + "norm.norm", single + "norm.linear"},
+                    {"norm_out.norm", "norm_out.linear"}},
+          .attentions = {{block + "attn", block + "attn.to_q"},
+                         {single + "attn", single + "attn.to_q"}},
+          .shared_inputs = {{block + "attn.to_q", block + "attn.to_k", block + "attn.to_v"},
+                            {block + "attn.add_q_proj", block + "attn.add_k_proj",
+                             block + "attn.add_v_proj"},
+                            {single + "attn.to_q", single + "attn.to_k", single + "attn.to_v"}},
+          .config_defaults = [] {
+            Json config = flux1_config(Flux1Dims{.guidance_embeds = false});
+            config.erase("_class_name");
+            config.erase("_diffusers_version");
+            return config;
+          }};
 }
 
 }  // namespace

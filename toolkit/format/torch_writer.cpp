@@ -24,11 +24,11 @@ struct TorchType {
 };
 
 constexpr TorchType kTypes[] = {
-    {Dtype::boolean, "BoolStorage", "bool"},       {Dtype::u8, "ByteStorage", "uint8"},
-    {Dtype::i8, "CharStorage", "int8"},            {Dtype::i16, "ShortStorage", "int16"},
-    {Dtype::i32, "IntStorage", "int32"},           {Dtype::i64, "LongStorage", "int64"},
-    {Dtype::f16, "HalfStorage", "float16"},        {Dtype::bf16, "BFloat16Storage", "bfloat16"},
-    {Dtype::f32, "FloatStorage", "float32"},       {Dtype::f64, "DoubleStorage", "float64"},
+    {Dtype::boolean, "BoolStorage", "bool"}, {Dtype::u8, "ByteStorage", "uint8"},
+    {Dtype::i8, "CharStorage", "int8"},      {Dtype::i16, "ShortStorage", "int16"},
+    {Dtype::i32, "IntStorage", "int32"},     {Dtype::i64, "LongStorage", "int64"},
+    {Dtype::f16, "HalfStorage", "float16"},  {Dtype::bf16, "BFloat16Storage", "bfloat16"},
+    {Dtype::f32, "FloatStorage", "float32"}, {Dtype::f64, "DoubleStorage", "float64"},
 };
 
 const TorchType& type_of(Dtype dtype) {

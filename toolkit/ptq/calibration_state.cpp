@@ -67,7 +67,8 @@ Element element_of(const PickleValue* bits, const std::string& name, const std::
     if (exponent == 2 && mantissa == 1) return Element::nvfp4;
   }
   if (integer(bits) == 8) return Element::int8;
-  throw Error(ErrorCode::unsupported, "the checkpoint's quantizer has a format that is not exported",
+  throw Error(ErrorCode::unsupported,
+              "the checkpoint's quantizer has a format that is not exported",
               {.path = path, .tensor = name, .expected = "FP8 (4, 3) or NVFP4 (2, 1)"});
 }
 
@@ -109,8 +110,7 @@ std::map<std::string, RecordedQuantizer> read_quantizers(const PickleValue& root
   const PickleValue::List* last = modes->list()->back()->list();
   if (last == nullptr || last->size() != 2) raise_structure(path, "modes of name and state");
   const PickleValue* metadata = (*last)[1]->find("metadata");
-  const PickleValue* quantizers =
-      metadata == nullptr ? nullptr : metadata->find("quantizer_state");
+  const PickleValue* quantizers = metadata == nullptr ? nullptr : metadata->find("quantizer_state");
   if (quantizers == nullptr || quantizers->dict() == nullptr) {
     raise_structure(path, "quantizer_state in the last mode");
   }
@@ -225,10 +225,9 @@ std::int64_t CalibrationState::rank() const {
 float CalibrationState::amax(const std::string& name) const {
   const TensorInfo* tensor = find(name);
   if (tensor == nullptr) {
-    throw Error(ErrorCode::missing_tensor, "the layer was not calibrated",
-                {.path = path_,
-                 .tensor = name,
-                 .advice = "Calibrate the same model with the same flags"});
+    throw Error(
+        ErrorCode::missing_tensor, "the layer was not calibrated",
+        {.path = path_, .tensor = name, .advice = "Calibrate the same model with the same flags"});
   }
   if (!is_float(tensor->dtype)) {
     throw Error(ErrorCode::wrong_dtype, "an amax must be a floating-point number",

@@ -60,7 +60,7 @@ class CalibrationState {
   void read_own(const std::string& path);
 
   std::string path_;
-  std::deque<TensorInfo> owned_;                        // of torch checkpoints
+  std::deque<TensorInfo> owned_;                          // of torch checkpoints
   std::vector<std::shared_ptr<const Checkpoint>> files_;  // of state files
   std::map<std::string, const TensorInfo*> tensors_;
   std::optional<std::map<std::string, RecordedQuantizer>> recorded_;

@@ -16,8 +16,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::array<std::string_view, 7> kOtherWeights = {
-    ".bin", ".msgpack", ".h5", ".pt", ".pth", ".ckpt", ".index.json"};
+constexpr std::array<std::string_view, 7> kOtherWeights = {".bin", ".msgpack", ".h5",        ".pt",
+                                                           ".pth", ".ckpt",    ".index.json"};
 
 bool is_weight_file(const std::string& name) {
   return std::any_of(kOtherWeights.begin(), kOtherWeights.end(),

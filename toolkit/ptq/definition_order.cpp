@@ -14,12 +14,23 @@ constexpr std::size_t kUnknown = std::numeric_limits<std::size_t>::max() / 2;
 
 /// Own parameters of a module stand before its children, quantizers behind all of them. Source: the order in which
 /// PyTorch's Module.state_dict walks and ModelOpt adds buffers and children.
-constexpr std::array<std::string_view, 17> kMembers = {
-    "weight",           "bias",             "weight_scale",     "weight_scale_2",
-    "input_scale",      "pre_quant_scale",  "svdquant_lora_a",  "svdquant_lora_b",
-    "input_quantizer",  "output_quantizer", "weight_quantizer", "q_bmm_quantizer",
-    "k_bmm_quantizer",  "v_bmm_quantizer",  "softmax_quantizer", "p_bmm_quantizer",
-    "bmm2_output_quantizer"};
+constexpr std::array<std::string_view, 17> kMembers = {"weight",
+                                                       "bias",
+                                                       "weight_scale",
+                                                       "weight_scale_2",
+                                                       "input_scale",
+                                                       "pre_quant_scale",
+                                                       "svdquant_lora_a",
+                                                       "svdquant_lora_b",
+                                                       "input_quantizer",
+                                                       "output_quantizer",
+                                                       "weight_quantizer",
+                                                       "q_bmm_quantizer",
+                                                       "k_bmm_quantizer",
+                                                       "v_bmm_quantizer",
+                                                       "softmax_quantizer",
+                                                       "p_bmm_quantizer",
+                                                       "bmm2_output_quantizer"};
 constexpr std::size_t kOwnMembers = 8;  ///< of kMembers: those in front of children
 
 /// Buffers of a quantizer, as ModelOpt registers them.

@@ -107,9 +107,8 @@ std::optional<PlannedDocument> index_document(const std::vector<PlannedShard>& s
   Json index = Json::object();
   index["metadata"] = {{"total_size", total}};
   index["weight_map"] = std::move(weight_map);
-  return PlannedDocument{
-      .name = fmt::format("{}{}.safetensors.index.json", folder, kWeightsStem),
-      .text = dump_json(index, {.indent = 2, .sort_keys = true}) + "\n"};
+  return PlannedDocument{.name = fmt::format("{}{}.safetensors.index.json", folder, kWeightsStem),
+                         .text = dump_json(index, {.indent = 2, .sort_keys = true}) + "\n"};
 }
 
 }  // namespace ditq

@@ -18,7 +18,9 @@ inline constexpr const char* kDiffusersVersion = "0.39.0";
 inline constexpr std::uint64_t kShardLimit = 10'000'000'000;
 
 /// quantization_config of a component. `rank`: of SVDQuant, 0 for plain formats. Source: ModelOpt reference 6.3.
-Json quantization_config(const ComponentPlan& plan, const QuantizerSet& quantizers, std::int64_t rank);
+Json quantization_config(const ComponentPlan& plan,
+                         const QuantizerSet& quantizers,
+                         std::int64_t rank);
 
 /// config.json: diffusers' keys in order, then the quantization_config; indent 4, no newline at the end.
 std::string config_text(const ComponentSource& source, const Json& quantization);

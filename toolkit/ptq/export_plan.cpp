@@ -126,9 +126,10 @@ class Planner {
       }
     }
     if (!config) {
-      throw Error(ErrorCode::not_quantized, "no linear layer of the component is quantized",
-                  {.path = in_.source.folder,
-                   .advice = "The model's filter, or the checkpoint's flags, switch all of them off"});
+      throw Error(
+          ErrorCode::not_quantized, "no linear layer of the component is quantized",
+          {.path = in_.source.folder,
+           .advice = "The model's filter, or the checkpoint's flags, switch all of them off"});
     }
     plan_.config = *config;
   }
@@ -163,11 +164,12 @@ class Planner {
     const bool is_weight = name.ends_with(".weight");
     if (is_weight && in_.state.find(join(module, kFactorA.substr(1))) != nullptr &&
         in_.state.find(name) == nullptr) {
-      throw Error(ErrorCode::missing_tensor, "an SVDQuant layer's residual weight is not there",
-                  {.path = in_.state.path(),
-                   .tensor = name,
-                   .advice = "The model's own weight cannot stand in for it: restore from the whole "
-                             "checkpoint"});
+      throw Error(
+          ErrorCode::missing_tensor, "an SVDQuant layer's residual weight is not there",
+          {.path = in_.state.path(),
+           .tensor = name,
+           .advice = "The model's own weight cannot stand in for it: restore from the whole "
+                     "checkpoint"});
     }
     if (is_weight && packed_.contains(module)) return plan_packed(module);
     add_cast(name, stored(name), loaded(name));
@@ -176,8 +178,7 @@ class Planner {
   void plan_packed(const std::string& module) {
     const std::string name = module + ".weight";
     const TensorInfo& weight = stored(name);
-    const WeightPath path{
-        .stored = weight.dtype, .loaded = loaded(name), .computed = computed_};
+    const WeightPath path{.stored = weight.dtype, .loaded = loaded(name), .computed = computed_};
     if (plan_.config.element == Element::fp8) {
       plan_fp8(module, weight, path);
     } else {
@@ -191,8 +192,7 @@ class Planner {
     add_made(weight.name, Dtype::f8_e4m3, weight.shape, weight,
              fp8_recipe(path, scale, in_.arithmetic));
     add_scale(module + ".weight_scale", scale);
-    add_scale(module + ".input_scale",
-              fp8_scale(input == 0.0f ? kE4m3Max : input, in_.arithmetic));
+    add_scale(module + ".input_scale", fp8_scale(input == 0.0f ? kE4m3Max : input, in_.arithmetic));
   }
 
   void plan_nvfp4(const std::string& module, const TensorInfo& weight, const WeightPath& path) {
@@ -244,7 +244,8 @@ class Planner {
   /// Smoothing and low-rank factors, of layers that stay unquantized too: their weights are residuals as well.
   void plan_factors() {
     for (const auto& [name, tensor] : in_.state.tensors()) {
-      if (name.ends_with(kFactorA)) plan_layer_factors(name.substr(0, name.size() - kFactorA.size()));
+      if (name.ends_with(kFactorA))
+        plan_layer_factors(name.substr(0, name.size() - kFactorA.size()));
     }
   }
 
@@ -267,12 +268,12 @@ class Planner {
                   {.path = in_.state.path(), .tensor = name});
     }
     if (tensor->shape != shape || !is_castable(tensor->dtype)) {
-      throw Error(ErrorCode::wrong_shape, "a part of an SVDQuant layer does not fit its weight",
-                  {.path = in_.state.path(),
-                   .tensor = name,
-                   .expected = to_string(shape),
-                   .found = fmt::format("{} {}", ditq::name(tensor->dtype),
-                                        to_string(tensor->shape))});
+      throw Error(
+          ErrorCode::wrong_shape, "a part of an SVDQuant layer does not fit its weight",
+          {.path = in_.state.path(),
+           .tensor = name,
+           .expected = to_string(shape),
+           .found = fmt::format("{} {}", ditq::name(tensor->dtype), to_string(tensor->shape))});
     }
     add_cast(join(module, to), *tensor, loaded(module + ".weight"));
   }

@@ -6,10 +6,10 @@
 #include <vector>
 
 #include "convert/output_plan.h"
-#include "ptq/model_source.h"
-#include "ptq/loaded_dtype.h"
-#include "ptq/quantizers.h"
 #include "ptq/calibration_state.h"
+#include "ptq/loaded_dtype.h"
+#include "ptq/model_source.h"
+#include "ptq/quantizers.h"
 #include "quant/arithmetic.h"
 
 namespace ditq {
@@ -26,11 +26,11 @@ struct ExportInputs {
 
 /// A planned component.
 struct ComponentPlan {
-  std::vector<PlannedTensor> tensors;     ///< in the order of the state dict, without folder
-  std::vector<std::string> quantized;     ///< names of packed layers, in the order of the network
-  std::vector<std::string> unquantized;   ///< names of layers whose weight quantizer is off
-  std::vector<std::string> unpacked;      ///< convolutions whose quantizer is on: no format packs them
-  QuantizerConfig config;                 ///< of all packed layers
+  std::vector<PlannedTensor> tensors;    ///< in the order of the state dict, without folder
+  std::vector<std::string> quantized;    ///< names of packed layers, in the order of the network
+  std::vector<std::string> unquantized;  ///< names of layers whose weight quantizer is off
+  std::vector<std::string> unpacked;  ///< convolutions whose quantizer is on: no format packs them
+  QuantizerConfig config;             ///< of all packed layers
 };
 
 /// Plans. Everything is checked here. Errors: missing_tensor (a layer without amax, an SVDQuant layer without its

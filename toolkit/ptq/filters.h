@@ -11,13 +11,13 @@ namespace ditq {
 
 /// The filters of ModelOpt's quantize.py.
 enum class NameFilter {
-  standard,           ///< embedders, first and last layers
-  flux,               ///< the same for FLUX.1 dev and FLUX.2, without the blocks' own projections
-  ltx,                ///< also three blocks at each end of 48
-  wan,                ///< also three blocks at each end of 40
-  qwen,               ///< everything outside blocks 2 to 57
+  standard,            ///< embedders, first and last layers
+  flux,                ///< the same for FLUX.1 dev and FLUX.2, without the blocks' own projections
+  ltx,                 ///< also three blocks at each end of 48
+  wan,                 ///< also three blocks at each end of 40
+  qwen,                ///< everything outside blocks 2 to 57
   ltx2_video_decoder,  ///< everything but the convolutions of the upper blocks
-  wan_vae,            ///< everything but the convolutions of residual blocks
+  wan_vae,             ///< everything but the convolutions of residual blocks
 };
 
 /// A filter, compiled.

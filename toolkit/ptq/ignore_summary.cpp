@@ -24,7 +24,8 @@ class Summary {
       : forbidden_(forbidden_entries(quantized)) {}
 
   void add(const std::string& name) {
-    for (std::size_t dot = name.find('.'); dot != std::string::npos; dot = name.find('.', dot + 1)) {
+    for (std::size_t dot = name.find('.'); dot != std::string::npos;
+         dot = name.find('.', dot + 1)) {
       const std::string left = name.substr(0, dot);
       if (take({left + "*"}, left + "*") || take({left, left + ".*"}, left + ".*")) return;
     }
@@ -36,7 +37,9 @@ class Summary {
  private:
   /// Whether this option is the name's: then its pattern is in the list, unless all members are there already.
   bool take(const std::vector<std::string>& members, const std::string& pattern) {
-    const auto is_forbidden = [this](const std::string& entry) { return forbidden_.contains(entry); };
+    const auto is_forbidden = [this](const std::string& entry) {
+      return forbidden_.contains(entry);
+    };
     const auto is_there = [this](const std::string& entry) { return entries_.contains(entry); };
     if (std::any_of(members.begin(), members.end(), is_forbidden)) return false;
     if (!std::all_of(members.begin(), members.end(), is_there)) entries_.insert(pattern);

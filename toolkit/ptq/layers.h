@@ -26,10 +26,10 @@ struct QuantLayer {
 
 /// A network as calibration and export see it.
 struct QuantNetwork {
-  std::vector<QuantLayer> layers;       ///< in the order of their quantizers
-  std::vector<std::string> tensors;     ///< in the order of the state dict
-  std::int64_t head_size = 0;           ///< channels of an attention head; 0 where the config does not say
-  std::int64_t blocks = 0;              ///< transformer_blocks
+  std::vector<QuantLayer> layers;    ///< in the order of their quantizers
+  std::vector<std::string> tensors;  ///< in the order of the state dict
+  std::int64_t head_size = 0;  ///< channels of an attention head; 0 where the config does not say
+  std::int64_t blocks = 0;     ///< transformer_blocks
 };
 
 /// Reads a network off its tensors, config and family (nullptr: tensors alone, no norms and attention modules).

@@ -41,7 +41,8 @@ void check_unquantized(const ComponentSource& source) {
                  .found = "a config with quantization_config"});
   }
   for (const auto& [name, tensor] : source.tensors) {
-    if (!name.ends_with(".weight") || tensor.shape.size() < 2 || is_castable(tensor.dtype)) continue;
+    if (!name.ends_with(".weight") || tensor.shape.size() < 2 || is_castable(tensor.dtype))
+      continue;
     throw Error(ErrorCode::wrong_dtype, "a weight that is to be quantized must be a float",
                 {.path = source.folder,
                  .tensor = name,
@@ -85,9 +86,9 @@ PipelineSource open_pipeline(const std::string& folder, const std::string& shown
 ComponentSource open_quantizable(const PipelineSource& pipeline, const std::string& component) {
   const auto& known = pipeline.components;
   if (!pipeline.is_component && std::find(known.begin(), known.end(), component) == known.end()) {
-    throw Error(ErrorCode::usage, fmt::format("--backbone: the pipeline has no '{}'", component),
-                {.path = pipeline.folder,
-                 .expected = fmt::format("one of {}", fmt::join(known, ", "))});
+    throw Error(
+        ErrorCode::usage, fmt::format("--backbone: the pipeline has no '{}'", component),
+        {.path = pipeline.folder, .expected = fmt::format("one of {}", fmt::join(known, ", "))});
   }
   ComponentSource source{.name = component,
                          .folder = pipeline.folder_of(component),

@@ -11,7 +11,7 @@ namespace ditq {
 namespace {
 
 const std::vector<std::string> kQwenSkip = {
-    "*.attn.add_q_proj",     "*.attn.add_k_proj", "*.attn.add_v_proj", "*.attn.to_add_out",
+    "*.attn.add_q_proj",    "*.attn.add_k_proj", "*.attn.add_v_proj", "*.attn.to_add_out",
     "*.txt_mlp.net.0.proj", "*.txt_mlp.net.2",   "*.img_mod.1",       "*.txt_mod.1"};
 
 const CalibrationArguments kFlux1 = {
@@ -73,9 +73,9 @@ const QuantizeModel& find_quantize_model(std::string_view name) {
     if (model.name == name) return model;
     names.push_back(model.name);
   }
-  throw Error(ErrorCode::unsupported, "--model: unknown model",
-              {.expected = fmt::format("{}", fmt::join(names, ", ")),
-               .found = fmt::format("'{}'", name)});
+  throw Error(
+      ErrorCode::unsupported, "--model: unknown model",
+      {.expected = fmt::format("{}", fmt::join(names, ", ")), .found = fmt::format("'{}'", name)});
 }
 
 }  // namespace ditq

@@ -22,13 +22,14 @@ struct CalibrationArguments {
 /// One value of --model.
 struct QuantizeModel {
   std::string name;
-  std::string hub_id;                 ///< what ModelOpt loads without --override-model-path
+  std::string hub_id;  ///< what ModelOpt loads without --override-model-path
   std::vector<std::string> backbones = {"transformer"};  ///< components that are quantized
   NameFilter filter = NameFilter::standard;
   bool fp4_with_attention = false;  ///< its FP4 preset measures q, k, v and the attention's result
   bool block_range = false;         ///< only inner blocks are quantized (presets.h)
   CalibrationArguments arguments;
-  std::vector<std::string> svdquant_skip = {};  ///< wildcards of modules that SVDQuant leaves as NVFP4
+  std::vector<std::string> svdquant_skip =
+      {};  ///< wildcards of modules that SVDQuant leaves as NVFP4
 };
 
 /// All of them. Source: ModelOpt reference 1.2, 2.4, 2.5 (quantize.py and its models' table @ a2fbac7ba).

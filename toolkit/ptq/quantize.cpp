@@ -195,11 +195,11 @@ class Exporter {
     });
     if (groups.empty()) return;
     DITQ_ASSERT(request_.unify != nullptr);
-    backbone.state.override_with(CalibrationState::open(
-        request_.unify({.base_folder = backbone.source.folder,
-                        .state = request_.states.at(backbone.source.name),
-                        .groups = std::move(groups),
-                        .rank = backbone.recipe.lowrank})));
+    backbone.state.override_with(
+        CalibrationState::open(request_.unify({.base_folder = backbone.source.folder,
+                                               .state = request_.states.at(backbone.source.name),
+                                               .groups = std::move(groups),
+                                               .rank = backbone.recipe.lowrank})));
   }
 
   OutputPlan plan_output(Json& report) {
@@ -214,8 +214,7 @@ class Exporter {
       plan_backbone(*exported_.back(), plan, report);
     }
     if (!pipeline_.is_component) {
-      plan.documents.push_back(
-          {"model_index.json", dump_json(pipeline_.index, {.indent = 4})});
+      plan.documents.push_back({"model_index.json", dump_json(pipeline_.index, {.indent = 4})});
     }
     return plan;
   }
@@ -223,9 +222,8 @@ class Exporter {
   void plan_backbone(Backbone& backbone, OutputPlan& plan, Json& report) {
     unify(backbone);
     ComponentPlan component = plan_component(backbone.inputs(request_.arithmetic));
-    const std::int64_t rank = backbone.recipe.algorithm == CalibrationAlgorithm::svdquant
-                                  ? backbone.recipe.lowrank
-                                  : 0;
+    const std::int64_t rank =
+        backbone.recipe.algorithm == CalibrationAlgorithm::svdquant ? backbone.recipe.lowrank : 0;
     const Json quantization = quantization_config(component, backbone.quantizers, rank);
     const std::string folder = pipeline_.is_component ? "" : backbone.source.name + "/";
     report[backbone.source.name] = {{"quant_algo", quantization["quant_algo"]},
@@ -235,8 +233,7 @@ class Exporter {
     std::vector<PlannedShard> shards =
         cut_shards(std::move(component.tensors), folder, kShardLimit);
     if (auto index = index_document(shards, folder)) plan.documents.push_back(std::move(*index));
-    plan.documents.push_back(
-        {folder + "config.json", config_text(backbone.source, quantization)});
+    plan.documents.push_back({folder + "config.json", config_text(backbone.source, quantization)});
     for (PlannedShard& shard : shards) plan.shards.push_back(std::move(shard));
   }
 
@@ -254,17 +251,15 @@ class Exporter {
     std::error_code status;
     fs::create_directories(fs::path(path).parent_path(), status);
     if (status) {
-      throw Error(ErrorCode::storage,
-                  fmt::format("cannot create the folder: {}", status.message()),
+      throw Error(ErrorCode::storage, fmt::format("cannot create the folder: {}", status.message()),
                   {.path = fs::path(path).parent_path().string()});
     }
     const ExportInputs inputs = backbone.inputs(request_.arithmetic);
-    write_torch_checkpoint(
-        path, {.component = inputs,
-               .rules = backbone.rules,
-               .algorithm = backbone.recipe.algorithm,
-               .lowrank = backbone.recipe.lowrank,
-               .svdquant_skip = model_.svdquant_skip});
+    write_torch_checkpoint(path, {.component = inputs,
+                                  .rules = backbone.rules,
+                                  .algorithm = backbone.recipe.algorithm,
+                                  .lowrank = backbone.recipe.lowrank,
+                                  .svdquant_skip = model_.svdquant_skip});
     report["components"][backbone.source.name]["torch_checkpoint"] = path;
     log_info("wrote " + path);
   }

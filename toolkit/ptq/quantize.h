@@ -16,29 +16,29 @@ namespace ditq {
 
 /// Layers whose SVDQuant branches are to be made one: what is asked of whoever can compute it.
 struct UnifyGroups {
-  std::string base_folder;  ///< the component's
-  std::string state;        ///< file of the calibration
+  std::string base_folder;                       ///< the component's
+  std::string state;                             ///< file of the calibration
   std::vector<std::vector<std::string>> groups;  ///< module names
   std::int64_t rank = 0;
 };
 
 /// What to export.
 struct QuantizeRequest {
-  std::string model = "flux-dev";                ///< a name of quantize_models()
-  std::string folder;                            ///< the pipeline or component
-  std::string shown;                             ///< the same as the user named it, for documents
-  std::vector<std::string> backbones;            ///< empty: the model's
-  std::map<std::string, std::string> states;     ///< calibration (.pt or state file) by component
-  std::string format;                            ///< fp8, fp4; empty: the checkpoint's
-  std::string algorithm;                         ///< max, svdquant; empty: what the statistics are of
-  std::int64_t lowrank = 32;                     ///< of a calibration; statistics bring their own
+  std::string model = "flux-dev";             ///< a name of quantize_models()
+  std::string folder;                         ///< the pipeline or component
+  std::string shown;                          ///< the same as the user named it, for documents
+  std::vector<std::string> backbones;         ///< empty: the model's
+  std::map<std::string, std::string> states;  ///< calibration (.pt or state file) by component
+  std::string format;                         ///< fp8, fp4; empty: the checkpoint's
+  std::string algorithm;                      ///< max, svdquant; empty: what the statistics are of
+  std::int64_t lowrank = 32;                  ///< of a calibration; statistics bring their own
   std::int64_t block_size = 16;
   bool quantize_mha = false;
-  std::string model_dtype = "BFloat16";               ///< Half, BFloat16, Float
+  std::string model_dtype = "BFloat16";                 ///< Half, BFloat16, Float
   std::map<std::string, std::string> component_dtypes;  ///< by component
   std::string torch_folder;                             ///< for NAME.pt; empty: none
-  std::string torch_name;                               ///< stem instead of the component's; empty: that
-  std::string hf_folder;                                ///< for the export; empty: none
+  std::string torch_name;  ///< stem instead of the component's; empty: that
+  std::string hf_folder;   ///< for the export; empty: none
   Arithmetic arithmetic = Arithmetic::cuda;
   bool overwrite = false;
   PipelineLimits limits;

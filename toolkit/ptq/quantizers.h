@@ -18,9 +18,9 @@ struct Quantizer {
   std::string layer;  ///< its module
   LayerKind kind = LayerKind::linear;
   QuantizerConfig config;
-  bool configured = false;     ///< some rule gave it a config
-  bool calibrated = false;     ///< on while the model was calibrated
-  bool enabled = false;        ///< on in the result
+  bool configured = false;  ///< some rule gave it a config
+  bool calibrated = false;  ///< on while the model was calibrated
+  bool enabled = false;     ///< on in the result
 };
 
 /// What a checkpoint records about one quantizer.

@@ -85,8 +85,8 @@ class CheckpointWriter {
   }
 
   void write(const std::string& path) {
-    const PickleItem root = Dict{{{"modelopt_state", modelopt_state()},
-                                  {"model_state_dict", model_state_dict()}}};
+    const PickleItem root =
+        Dict{{{"modelopt_state", modelopt_state()}, {"model_state_dict", model_state_dict()}}};
     write_torch_file(path, root, written_,
                      [this](std::size_t index, const ByteSink& sink) { fill(index, sink); });
   }
@@ -106,8 +106,7 @@ class CheckpointWriter {
       const TensorInfo* base = component.source.checkpoint->find(name);
       const TensorInfo* calibrated = state_.find(name);
       const TensorInfo* stored = calibrated != nullptr ? calibrated : base;
-      const Dtype dtype =
-          base == nullptr ? stored->dtype : component.dtype.of(name, base->dtype);
+      const Dtype dtype = base == nullptr ? stored->dtype : component.dtype.of(name, base->dtype);
       stored_.push_back(stored);
       written_.push_back({.dtype = dtype, .shape = stored->shape});
     }
@@ -126,15 +125,14 @@ class CheckpointWriter {
 
   PickleItem modelopt_state() const {
     const bool svdquant = in_.algorithm == CalibrationAlgorithm::svdquant;
-    const PickleItem quantize = Dict{{{"config", quantize_config()},
-                                      {"metadata", metadata(/*calibrated=*/false)}}};
-    const PickleItem calibrate = Dict{
-        {{"config", svdquant ? svdquant_config() : max_config()},
-         {"metadata", metadata(/*calibrated=*/true)}}};
+    const PickleItem quantize =
+        Dict{{{"config", quantize_config()}, {"metadata", metadata(/*calibrated=*/false)}}};
+    const PickleItem calibrate = Dict{{{"config", svdquant ? svdquant_config() : max_config()},
+                                       {"metadata", metadata(/*calibrated=*/true)}}};
     const char* mode = svdquant ? "svdquant_calibrate" : "max_calibrate";
-    return Dict{{{"modelopt_state_dict",
-                  List{{Tuple{{"quantize", quantize}}, Tuple{{mode, calibrate}}}}},
-                 {"modelopt_version", kModeloptVersion}}};
+    return Dict{
+        {{"modelopt_state_dict", List{{Tuple{{"quantize", quantize}}, Tuple{{mode, calibrate}}}}},
+         {"modelopt_version", kModeloptVersion}}};
   }
 
   PickleItem quantize_config() const {
@@ -193,31 +191,31 @@ class CheckpointWriter {
                                                  {"dtype", torch_dtype(tensor->dtype)}}});
       }
     }
-    return Dict{{{"_if_quant", true},
-                 {"_if_calib", false},
-                 {"_enable_pre_quant_scale", true},
-                 {"_num_bits", num_bits(quantizer.config.element)},
-                 {"_disabled", !enabled},
-                 {"_axis", {}},
-                 {"_fake_quant", true},
-                 {"_unsigned", false},
-                 {"_narrow_range", false},
-                 {"_learn_amax", false},
-                 {"_dynamic", false},
-                 {"_block_sizes", block_sizes(quantizer.config)},
-                 {"_bias", {}},
-                 {"_trt_high_precision_dtype", quantizer.configured ? "Half" : "Float"},
-                 {"_rotate", false},
-                 {"_pass_through_bwd", true},
-                 {"backend", {}},
-                 {"backend_extra_args", Dict{}},
-                 {"_use_constant_amax", false},
-                 {"_constant_amax", {}},
-                 {"_effective_bits", effective_bits(quantizer.config)},
-                 {"_dequantize", false},
-                 {"_input_dtype", {}},
-                 {"_pytorch_state_metadata",
-                  Dict{{{"params", Dict{}}, {"buffers", std::move(buffers)}}}}}};
+    return Dict{
+        {{"_if_quant", true},
+         {"_if_calib", false},
+         {"_enable_pre_quant_scale", true},
+         {"_num_bits", num_bits(quantizer.config.element)},
+         {"_disabled", !enabled},
+         {"_axis", {}},
+         {"_fake_quant", true},
+         {"_unsigned", false},
+         {"_narrow_range", false},
+         {"_learn_amax", false},
+         {"_dynamic", false},
+         {"_block_sizes", block_sizes(quantizer.config)},
+         {"_bias", {}},
+         {"_trt_high_precision_dtype", quantizer.configured ? "Half" : "Float"},
+         {"_rotate", false},
+         {"_pass_through_bwd", true},
+         {"backend", {}},
+         {"backend_extra_args", Dict{}},
+         {"_use_constant_amax", false},
+         {"_constant_amax", {}},
+         {"_effective_bits", effective_bits(quantizer.config)},
+         {"_dequantize", false},
+         {"_input_dtype", {}},
+         {"_pytorch_state_metadata", Dict{{{"params", Dict{}}, {"buffers", std::move(buffers)}}}}}};
   }
 
   /// The state dict, and in its _metadata the version of every module that it names.

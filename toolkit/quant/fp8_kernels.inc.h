@@ -65,12 +65,12 @@ std::size_t quantize(const void* source, float factor, std::uint8_t* codes, std:
 }
 
 Kernels make_kernels(std::string_view instruction_set) {
-  return {.instruction_set = instruction_set,
-          .divide = {&quantize<FromF32, Divide>, &quantize<FromBf16, Divide>,
-                     &quantize<FromF16, Divide>},
-          .divide_and_round = {&quantize<FromF32, DivideAndRound>,
-                               &quantize<FromBf16, DivideAndRound>,
-                               &quantize<FromF16, DivideAndRound>},
-          .clamp = {&quantize<FromF32, MultiplyAndClamp>, &quantize<FromBf16, MultiplyAndClamp>,
-                    &quantize<FromF16, MultiplyAndClamp>}};
+  return {
+      .instruction_set = instruction_set,
+      .divide = {&quantize<FromF32, Divide>, &quantize<FromBf16, Divide>,
+                 &quantize<FromF16, Divide>},
+      .divide_and_round = {&quantize<FromF32, DivideAndRound>, &quantize<FromBf16, DivideAndRound>,
+                           &quantize<FromF16, DivideAndRound>},
+      .clamp = {&quantize<FromF32, MultiplyAndClamp>, &quantize<FromBf16, MultiplyAndClamp>,
+                &quantize<FromF16, MultiplyAndClamp>}};
 }
