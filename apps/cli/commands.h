@@ -35,6 +35,7 @@ ExitCode run_compare(const Arguments& arguments);
 ExitCode run_doctor(const Arguments& arguments);
 ExitCode run_generate(const Arguments& arguments);
 ExitCode run_inspect(const Arguments& arguments);
+ExitCode run_quantize(const Arguments& arguments);
 ExitCode run_synth(const Arguments& arguments);
 ExitCode run_tokenize(const Arguments& arguments);
 ExitCode run_version(const Arguments& arguments);

@@ -126,9 +126,13 @@ void BlockMaker::follow_recipe(const PlannedTensor& tensor,
   const TensorRecipe& recipe = *tensor.recipe;
   const std::uint64_t in_unit = recipe.unit_in();
   const std::uint64_t out_unit = recipe.unit_out();
-  DITQ_ASSERT(in_unit <= stage_);
-  const auto read = [&](std::uint64_t unit, std::uint64_t count) {
+  const auto read = [&](std::uint64_t unit, std::uint64_t count) -> Bytes {
     const TensorInfo& source = *tensor.ingredient;
+    if (in_unit > stage_) {
+      large_unit_.resize(static_cast<std::size_t>(in_unit));
+      source.file->read(source.offset + unit * in_unit, large_unit_);
+      return large_unit_;
+    }
     return source.file->read_large(source.offset + unit * in_unit, count * in_unit, buffer_);
   };
   while (!out.empty()) {
@@ -136,7 +140,8 @@ void BlockMaker::follow_recipe(const PlannedTensor& tensor,
     const std::uint64_t skipped = begin % out_unit;
     std::uint64_t done = 0;
     if (skipped == 0 && out.size() >= out_unit) {
-      const std::uint64_t count = std::min(out.size() / out_unit, stage_ / in_unit);
+      const std::uint64_t count =
+          std::min(out.size() / out_unit, std::max<std::uint64_t>(stage_ / in_unit, 1));
       done = count * out_unit;
       recipe.make(*tensor.ingredient, read(unit, count), out.first(static_cast<std::size_t>(done)));
     } else {  // a unit that the block begins or ends within

@@ -47,7 +47,8 @@ class BlockMaker {
 
   std::uint64_t stage_;
   AlignedBuffer buffer_;
-  std::vector<std::byte> unit_;  // one unit of a recipe's output
+  std::vector<std::byte> unit_;        // one unit of a recipe's output
+  std::vector<std::byte> large_unit_;  // one of its input that is larger than a stage
 };
 
 }  // namespace ditq

@@ -36,8 +36,13 @@ bool is_contiguous(const TorchTensor& tensor) {
   return true;
 }
 
+/// A matrix whose columns follow each other without gaps.
+bool is_transpose(const TorchTensor& tensor) {
+  return tensor.shape.size() == 2 && tensor.strides[0] == 1 && tensor.strides[1] == tensor.shape[0];
+}
+
 TensorInfo info_of(const TorchTensor& tensor, const std::string& name, const std::string& path) {
-  if (!is_contiguous(tensor)) {
+  if (!is_contiguous(tensor) && !is_transpose(tensor)) {
     throw Error(ErrorCode::unsupported, "the checkpoint's tensor is a strided view",
                 {.path = path, .tensor = name});
   }
@@ -167,6 +172,7 @@ void CalibrationState::read_torch(const std::string& path) {
     if (key->string() == nullptr || value->tensor() == nullptr) continue;
     owned_.push_back(info_of(*value->tensor(), *key->string(), path));
     tensors_[*key->string()] = &owned_.back();
+    if (!is_contiguous(*value->tensor())) transposed_.insert(&owned_.back());
   }
   recorded_ = read_quantizers(*root, path);
 }
@@ -182,17 +188,13 @@ void CalibrationState::read_own(const std::string& path) {
     }
   }
   tensors_ = file->tensors();
-  files_.push_back(std::move(file));
+  file_ = std::move(file);
 }
 
 void CalibrationState::override_with(CalibrationState other) {
-  // Pointers into `other` stay valid: deques and checkpoints keep their elements in place when moved.
   for (const auto& [name, tensor] : other.tensors_) tensors_[name] = tensor;
-  for (TensorInfo& tensor : other.owned_) {
-    owned_.push_back(std::move(tensor));
-    tensors_[owned_.back().name] = &owned_.back();
-  }
-  for (auto& file : other.files_) files_.push_back(std::move(file));
+  transposed_.merge(other.transposed_);
+  below_.push_back(std::make_unique<CalibrationState>(std::move(other)));
 }
 
 const TensorInfo* CalibrationState::find(const std::string& name) const {

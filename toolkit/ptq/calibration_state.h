@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -23,7 +24,7 @@ class CalibrationState {
  public:
   /// Reads a .pt or a .safetensors file; bytes of tensors stay in the file.
   /// Errors: as read_torch_checkpoint and Checkpoint::open; pickle_structure (no model_state_dict, or quantizer states
-  /// that cannot be read), unsupported (tensors that are not contiguous, packed or int8 quantizers), bad_config (an
+  /// that cannot be read), unsupported (strided tensors other than transposed matrices, packed or int8 quantizers), bad_config (an
   /// incomplete state file).
   static CalibrationState open(const std::string& path);
 
@@ -39,6 +40,9 @@ class CalibrationState {
   const std::map<std::string, const TensorInfo*>& tensors() const { return tensors_; }
   /// The tensor of that name, or nullptr.
   const TensorInfo* find(const std::string& name) const;
+  /// Whether a matrix is stored column by column, as torch stores low-rank factors: its range then holds the elements of
+  /// its transpose, row by row.
+  bool is_transposed(const TensorInfo& tensor) const { return transposed_.contains(&tensor); }
   /// The quantizers of a torch checkpoint after calibration; nothing in a state file.
   const std::optional<std::map<std::string, RecordedQuantizer>>& recorded() const {
     return recorded_;
@@ -60,9 +64,12 @@ class CalibrationState {
   void read_own(const std::string& path);
 
   std::string path_;
-  std::deque<TensorInfo> owned_;                          // of torch checkpoints
-  std::vector<std::shared_ptr<const Checkpoint>> files_;  // of state files
+  std::deque<TensorInfo> owned_;            // of torch checkpoints
+  std::shared_ptr<const Checkpoint> file_;  // of a state file
+  std::vector<std::unique_ptr<CalibrationState>>
+      below_;  // what override_with() took, which owns its tensors
   std::map<std::string, const TensorInfo*> tensors_;
+  std::set<const TensorInfo*> transposed_;
   std::optional<std::map<std::string, RecordedQuantizer>> recorded_;
   Json calibration_;
 };

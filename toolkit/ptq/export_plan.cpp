@@ -178,6 +178,10 @@ class Planner {
   void plan_packed(const std::string& module) {
     const std::string name = module + ".weight";
     const TensorInfo& weight = stored(name);
+    if (in_.state.is_transposed(weight)) {
+      throw Error(ErrorCode::unsupported, "the checkpoint's weight is stored column by column",
+                  {.path = in_.state.path(), .tensor = name});
+    }
     const WeightPath path{.stored = weight.dtype, .loaded = loaded(name), .computed = computed_};
     if (plan_.config.element == Element::fp8) {
       plan_fp8(module, weight, path);
@@ -297,6 +301,10 @@ class Planner {
   }
 
   void add_cast(const std::string& name, const TensorInfo& tensor, Dtype dtype) {
+    if (in_.state.is_transposed(tensor)) {
+      return add_made(name, dtype, tensor.shape, tensor,
+                      transpose_recipe(tensor.shape, tensor.dtype, dtype));
+    }
     if (tensor.dtype == dtype) return add_copy(name, tensor);
     add_made(name, dtype, tensor.shape, tensor, cast_recipe(tensor.dtype, dtype));
   }

@@ -71,9 +71,7 @@ class Exporter {
   }
 
  private:
-  const std::vector<std::string>& backbones() const {
-    return request_.backbones.empty() ? model_.backbones : request_.backbones;
-  }
+  const std::vector<std::string>& backbones() const { return backbones_of(request_); }
 
   void check_flags() const {
     if (!request_.format.empty()) parse_format(request_.format);
@@ -129,7 +127,16 @@ class Exporter {
                    .found = state.has_factors() ? "svdquant" : "max"});
     }
     recipe.format = format_of(state);
+    recipe.quantize_mha = recipe.quantize_mha || records_attention(state);
     return recipe;
+  }
+
+  /// Whether a checkpoint was made with --quantize-mha.
+  static bool records_attention(const CalibrationState& state) {
+    if (!state.recorded()) return false;
+    return std::any_of(state.recorded()->begin(), state.recorded()->end(), [](const auto& entry) {
+      return entry.second.enabled && entry.first.ends_with(".k_bmm_quantizer");
+    });
   }
 
   Element format_of(const CalibrationState& state) const {
@@ -273,6 +280,11 @@ class Exporter {
 };
 
 }  // namespace
+
+const std::vector<std::string>& backbones_of(const QuantizeRequest& request) {
+  const QuantizeModel& model = find_quantize_model(request.model);
+  return request.backbones.empty() ? model.backbones : request.backbones;
+}
 
 void check_quantize(const QuantizeRequest& request) {
   Exporter(request).check();

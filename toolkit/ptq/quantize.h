@@ -47,6 +47,9 @@ struct QuantizeRequest {
   std::function<std::string(const UnifyGroups&)> unify;
 };
 
+/// The components that a request quantizes. Errors: unsupported (unknown model).
+const std::vector<std::string>& backbones_of(const QuantizeRequest& request);
+
 /// Checks everything that can be known before a calibration: flags against each other, the model, and that the outputs
 /// can be made. Errors: usage, unsupported, output_exists, output_overlaps, and those of opening the model.
 void check_quantize(const QuantizeRequest& request);

@@ -1,5 +1,6 @@
 #include "ptq/recipes.h"
 
+#include <cstring>
 #include <vector>
 
 #include <fmt/format.h>
@@ -32,6 +33,38 @@ class CastRecipe : public TensorRecipe {
   }
 
  private:
+  Dtype from_;
+  Dtype to_;
+};
+
+class TransposeRecipe : public TensorRecipe {
+ public:
+  TransposeRecipe(const Shape& shape, Dtype from, Dtype to)
+      : rows_(static_cast<std::size_t>(shape[0])),
+        columns_(static_cast<std::size_t>(shape[1])),
+        from_(from),
+        to_(to) {}
+
+  std::uint64_t unit_in() const override { return rows_ * columns_ * width(from_); }
+  std::uint64_t unit_out() const override { return rows_ * columns_ * width(to_); }
+  std::string identity() const override {
+    return fmt::format("transpose {} {} {}", rows_, columns_, name(to_));
+  }
+  void make(const TensorInfo& /*source*/, Bytes in, std::span<std::byte> out) const override {
+    const std::size_t size = width(from_);
+    std::vector<std::byte> turned(in.size());
+    for (std::size_t row = 0; row < rows_; ++row) {
+      for (std::size_t column = 0; column < columns_; ++column) {
+        std::memcpy(turned.data() + (row * columns_ + column) * size,
+                    in.data() + (column * rows_ + row) * size, size);
+      }
+    }
+    cast_elements(from_, turned, to_, out);
+  }
+
+ private:
+  std::size_t rows_;
+  std::size_t columns_;
   Dtype from_;
   Dtype to_;
 };
@@ -155,6 +188,10 @@ class Nvfp4Scales : public Nvfp4Recipe {
 
 std::shared_ptr<const TensorRecipe> cast_recipe(Dtype from, Dtype to) {
   return std::make_shared<CastRecipe>(from, to);
+}
+
+std::shared_ptr<const TensorRecipe> transpose_recipe(const Shape& shape, Dtype from, Dtype to) {
+  return std::make_shared<TransposeRecipe>(shape, from, to);
 }
 
 std::shared_ptr<const TensorRecipe> fp8_recipe(const WeightPath& path,

@@ -19,6 +19,9 @@ struct WeightPath {
 /// Elements cast from one dtype to another.
 std::shared_ptr<const TensorRecipe> cast_recipe(Dtype from, Dtype to);
 
+/// A matrix [rows, columns] from its transpose, cast from one dtype to another. Its one unit is the whole matrix.
+std::shared_ptr<const TensorRecipe> transpose_recipe(const Shape& shape, Dtype from, Dtype to);
+
 /// E4M3 codes of a weight with this scale. Source: ModelOpt reference 5.3.
 /// Errors of the recipe: not_a_number (a value exceeds the layer's amax so far that E4M3 has no number for it).
 std::shared_ptr<const TensorRecipe> fp8_recipe(const WeightPath& path,

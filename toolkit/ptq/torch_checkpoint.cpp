@@ -7,6 +7,7 @@
 #include "format/torch_writer.h"
 #include "ptq/definition_order.h"
 #include "ptq/export_documents.h"
+#include "ptq/recipes.h"
 #include "quant/cast.h"
 
 namespace ditq {
@@ -218,6 +219,19 @@ class CheckpointWriter {
          {"_pytorch_state_metadata", Dict{{{"params", Dict{}}, {"buffers", std::move(buffers)}}}}}};
   }
 
+  /// The dtype of what a quantizer let through while it was off: one that measures does not keep it. SVDQuant switches
+  /// those of its layers off and on.
+  PickleItem input_dtype(const Quantizer& quantizer) const {
+    const bool passed =
+        !quantizer.calibrated ||
+        state_.find(quantizer.layer + ".weight_quantizer._svdquant_lora_a") != nullptr;
+    if (!passed) return {};
+    const ExportInputs& component = in_.component;
+    const std::string weight = quantizer.layer + ".weight";
+    const TensorInfo* stored = component.source.checkpoint->find(weight);
+    return torch_dtype(component.dtype.of(weight, stored == nullptr ? Dtype::bf16 : stored->dtype));
+  }
+
   /// The state dict, and in its _metadata the version of every module that it names.
   PickleItem model_state_dict() const {
     PickleItem::Call tensors{{"collections", "OrderedDict"}, {}, {}, {}};
@@ -241,6 +255,7 @@ class CheckpointWriter {
     check_interrupt();
     const TensorInfo& stored = *stored_[index];
     const Dtype dtype = written_[index].dtype;
+    if (state_.is_transposed(stored)) return fill_transposed(stored, dtype, sink);
     const std::uint64_t from = bits(stored.dtype) / 8;
     const std::uint64_t to = bits(dtype) / 8;
     std::vector<std::byte> in(static_cast<std::size_t>(std::min(kPiece, stored.size)));
@@ -256,6 +271,16 @@ class CheckpointWriter {
       cast_elements(stored.dtype, in, dtype, out);
       sink(out);
     }
+    stored.file->check_unchanged();
+  }
+
+  /// Small: low-rank factors.
+  static void fill_transposed(const TensorInfo& stored, Dtype dtype, const ByteSink& sink) {
+    std::vector<std::byte> in(static_cast<std::size_t>(stored.size));
+    std::vector<std::byte> out(in.size() / (bits(stored.dtype) / 8) * (bits(dtype) / 8));
+    stored.file->read(stored.offset, in);
+    transpose_recipe(stored.shape, stored.dtype, dtype)->make(stored, in, out);
+    sink(out);
     stored.file->check_unchanged();
   }
 
