@@ -117,7 +117,10 @@ def main():
         unpack_sglang(arguments.sglang, folder)
         builder = load_builder(folder)
         ours = run_builder(builder, folder / "hf", folder / "ck", folder / "ours")
-        theirs = run_builder(builder, OFFICIAL / "transformer", OFFICIAL / "transformer.small.pt", folder / "theirs")
+        # Compared with the digests of ModelOpt's own.
+        subprocess.run([ROOT / "tests/support/make_export", arguments.ditq, folder / "official"], check=True)
+        official = folder / "official"
+        theirs = run_builder(builder, official / "transformer", official / "transformer.small.pt", folder / "theirs")
         assert ours == theirs, (ours, theirs)
         assert tensors_of(folder / "ours") == tensors_of(folder / "theirs")
         config = json.loads((folder / "ours/config.json").read_text())

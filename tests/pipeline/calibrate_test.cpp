@@ -246,7 +246,7 @@ TEST(Calibrate, RefusesWhatCannotBeBeforeItRuns) {
   EXPECT_EQ(error_of(request, "smoothquant"), ErrorCode::usage);
   request = good;
   request.sources.transformer_weights_path =
-      (test::source_dir() / "models/tiny-flux-modelopt-fp8/transformer").string();
+      (test::tiny_flux_fp8() / "transformer").string();
   EXPECT_EQ(error_of(request, "quantized already"), ErrorCode::unsupported);
   request = good;
   request.latents = folder / "noise.safetensors";

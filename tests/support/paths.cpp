@@ -20,7 +20,12 @@ std::filesystem::path tiny_flux() {
 }
 
 std::filesystem::path tiny_flux_fp8() {
-  return source_dir() / "models/tiny-flux-modelopt-fp8";
+  const char* chosen = std::getenv("DITQ_TINY_FLUX_FP8");
+  const std::filesystem::path folder = chosen != nullptr ? chosen : DITQ_TINY_FLUX_FP8;
+  if (!std::filesystem::exists(folder)) {
+    throw std::runtime_error("run 'ctest -R bundled_export' first: it makes " + folder.string());
+  }
+  return folder;
 }
 
 std::optional<std::filesystem::path> golden(const std::string& name) {

@@ -17,7 +17,7 @@ std::filesystem::path data(const std::string& name);
 std::filesystem::path tiny_flux();
 
 /// The bundled pipeline as ModelOpt exported it in FP8: transformer/, and transformer.small.pt, the checkpoint with
-/// every amax.
+/// every amax. support/make_export makes it; the environment's DITQ_TINY_FLUX_FP8 names another place.
 std::filesystem::path tiny_flux_fp8();
 
 /// A path below the folder of larger goldens: DITQ_TEST_DATA, or shared/data beside the checkout. Nothing where it is
