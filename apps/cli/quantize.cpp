@@ -54,16 +54,14 @@ ExitCode run_quantize(const Arguments& arguments) {
   if (!flags.parse(arguments)) return ExitCode::done;
 
   QuantizeRequest request = quantize_flags.export_request();
+  const auto calibrate = quantize_flags.calibrate_request(request);
+  for (const std::string& component : backbones_of(request)) {
+    request.states[component] =
+        calibrate ? calibrate->state_file : quantize_flags.restored_state(component);
+  }
   check_quantize(request);
   Json summary = Json::object();
-  if (const auto calibrate = quantize_flags.calibrate_request(request)) {
-    summary["calibration"] = load_engine().calibrate(*calibrate).summary;
-    request.states["transformer"] = calibrate->state_file;
-  } else {
-    for (const std::string& component : backbones_of(request)) {
-      request.states[component] = quantize_flags.restored_state(component);
-    }
-  }
+  if (calibrate) summary["calibration"] = load_engine().calibrate(*calibrate).summary;
   std::optional<ScratchFile> unified;
   request.unify = [&](const UnifyGroups& asked) {
     unified.emplace(resolve_output_dir(request.hf_folder) + ".joint-branches.safetensors");

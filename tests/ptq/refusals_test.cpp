@@ -108,6 +108,7 @@ TEST_F(Refusals, OfStatesOfOtherModels) {
 
 TEST_F(Refusals, OfUnfinishedAndForeignFiles) {
   EXPECT_EQ(code_of(recorded_amax(), {}, R"({"complete": false})"), ErrorCode::bad_config);
+  EXPECT_EQ(code_of(recorded_amax(), {}, "[]"), ErrorCode::bad_config);
   write_text(folder_ / "x.pt", "no archive");
   const auto restore = [&](const std::string& path) {
     return code_of([&] {
@@ -130,6 +131,11 @@ TEST_F(Refusals, OfFlagsThatCannotBe) {
   EXPECT_EQ(code_of(state, [](Request& r) { r.model_dtype = "float16"; }), ErrorCode::usage);
   EXPECT_EQ(code_of(state, [](Request& r) { r.block_size = 8; }), ErrorCode::usage);
   EXPECT_EQ(code_of(state, [](Request& r) { r.backbones = {"unet"}; }), ErrorCode::usage);
+  EXPECT_EQ(code_of(state,
+                    [](Request& r) {
+                      r.backbones = {"transformer", "transformer"};
+                    }),
+            ErrorCode::usage);
   EXPECT_EQ(code_of(state, [](Request& r) { r.hf_folder = ""; }), ErrorCode::usage);
   EXPECT_EQ(code_of(state, [](Request& r) { r.folder = "/nowhere"; }), ErrorCode::file_not_found);
   EXPECT_EQ(code_of(state, [](Request& r) { r.hf_folder = r.folder + "/hf"; }),
@@ -157,6 +163,28 @@ TEST_F(Refusals, OfOutputsThatAreThere) {
   };
   EXPECT_EQ(code_of(recorded_amax(), to_checkpoint), ErrorCode::output_exists);
   EXPECT_EQ(text_of(folder_ / "ck/transformer.pt"), "mine");
+}
+
+TEST_F(Refusals, OfAnOutputThatHoldsTheCalibration) {
+  fs::create_directories(folder_ / "out");
+  write_tensors(folder_ / "out/state.safetensors", recorded_amax());
+  QuantizeRequest request = restore_request("flux-dev", tiny_flux(), "tiny-flux",
+                                            folder_ / "out/state.safetensors", folder_ / "out");
+  request.format = "fp8";
+  request.overwrite = true;
+  EXPECT_EQ(code_of([&] { quantize(request); }), ErrorCode::output_overlaps);
+}
+
+TEST_F(Refusals, OfATorchCheckpointWithoutAmax) {
+  OwnedTensors state = recorded_amax();
+  state.erase(layer_ + ".input_quantizer._amax");
+  EXPECT_EQ(code_of(state,
+                    [&](QuantizeRequest& request) {
+                      request.hf_folder = "";
+                      request.torch_folder = folder_ / "ck";
+                    }),
+            ErrorCode::missing_tensor);
+  EXPECT_FALSE(fs::exists(folder_ / "ck/transformer.pt"));
 }
 
 TEST_F(Refusals, OfQuantizedModels) {

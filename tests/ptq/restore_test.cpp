@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "format/checkpoint.h"
 #include "ptq/golden_export.h"
 #include "support/paths.h"
 
@@ -87,7 +88,8 @@ std::vector<Case> cases() {
       {"flux2", "flux2-dev"},
       {"qwen-image", "qwen-image"},
       {"hunyuan-video", "sd3-medium"},
-      {"wan22", "wan2.2-t2v-14b"}};
+      {"wan22", "wan2.2-t2v-14b"},
+      {"ltx2", "ltx-2"}};
   for (const auto& [family, model] : families) {
     const std::string root = "golden/families/" + family;
     for (const std::string format : {"fp8", "nvfp4"}) {
@@ -115,6 +117,11 @@ TEST_P(RestoreGolden, EqualsTheOfficialExport) {
   const std::string ours = folder / (whole ? "hf/transformer" : "hf");
   EXPECT_THAT(tensor_differences(ours, *exported), IsEmpty());
   EXPECT_EQ(text_of(fs::path(ours) / "config.json"), text_of(*exported / "config.json"));
+  const auto metadata = [](const fs::path& path) {
+    const Checkpoint checkpoint = Checkpoint::open(path.string());
+    return checkpoint.shards().at(checkpoint.first_shard()).metadata;
+  };
+  EXPECT_EQ(metadata(ours), metadata(*exported));
 }
 
 INSTANTIATE_TEST_SUITE_P(All, RestoreGolden, testing::ValuesIn(cases()), [](const auto& info) {

@@ -58,6 +58,7 @@ struct MergedExport {
   std::string metadata_key;                    ///< metadata value that is JSON
   std::string metadata_member;                 ///< its member that is the transformer's config
   std::string output_class_name;               ///< _class_name of the config that is written
+  std::string checkpoint_prefix;  ///< what torch checkpoints and ignore lists have for `prefix`
 };
 
 /// A module of the diffusers dialect that is a run of rows of another dialect's module.

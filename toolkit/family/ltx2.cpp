@@ -54,6 +54,7 @@ const FamilySpec& ltx2_family() {
               .metadata_key = "config",
               .metadata_member = "transformer",
               .output_class_name = "LTX2VideoTransformer3DModel",
+              .checkpoint_prefix = "velocity_model.",
           },
       .dialects = {{"original (merged)",
                     {"model.diffusion_model.audio_patchify_proj.weight",

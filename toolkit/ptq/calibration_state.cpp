@@ -182,7 +182,7 @@ void CalibrationState::read_own(const std::string& path) {
   const SafetensorsFile& shard = file->shards().at(file->first_shard());
   if (const auto found = shard.metadata.find(kCalibrationKey); found != shard.metadata.end()) {
     calibration_ = parse_json(found->second, path);
-    if (calibration_.value("complete", Json(false)) != true) {
+    if (!calibration_.is_object() || calibration_.value("complete", Json(false)) != true) {
       throw Error(ErrorCode::bad_config, "the calibration that this file records did not finish",
                   {.path = path, .advice = "Run the same command again without --restore-from"});
     }

@@ -11,6 +11,7 @@ namespace ditq {
 namespace {
 
 constexpr const char* kWeightsStem = "diffusion_pytorch_model";
+constexpr const char* kMergedFormat = "safetensors_state_dict";
 
 Json format_of(const QuantizerConfig& config) {
   Json format = {{"dynamic", false},
@@ -59,6 +60,12 @@ Json quantization_config(const ComponentPlan& plan,
 }
 
 std::string config_text(const ComponentSource& source, const Json& quantization) {
+  if (source.merged != nullptr) {
+    return dump_json(Json{{"_export_format", kMergedFormat},
+                          {"_class_name", source.class_name},
+                          {"quantization_config", quantization}},
+                     {.indent = 4});
+  }
   Json merged = Json::object();
   if (source.family != nullptr && source.family->quant.config_defaults != nullptr) {
     merged = source.family->quant.config_defaults();
@@ -69,6 +76,20 @@ std::string config_text(const ComponentSource& source, const Json& quantization)
   Json config = parse_json(dump_json(merged, {.sort_keys = true}), source.config_path);
   config["quantization_config"] = quantization;
   return dump_json(config, {.indent = 4});
+}
+
+PlannedShard merged_shard(const ComponentSource& source,
+                          std::vector<PlannedTensor> tensors,
+                          const std::string& folder,
+                          const Json& quantization) {
+  const Checkpoint& checkpoint = *source.checkpoint;
+  PlannedShard shard{.name = folder + "model.safetensors",
+                     .tensors = std::move(tensors),
+                     .metadata = checkpoint.shards().at(checkpoint.first_shard()).metadata};
+  shard.metadata["_export_format"] = kMergedFormat;
+  shard.metadata["_class_name"] = source.class_name;
+  shard.metadata["quantization_config"] = dump_json(quantization);
+  return shard;
 }
 
 std::vector<PlannedShard> cut_shards(std::vector<PlannedTensor> tensors,

@@ -22,8 +22,15 @@ Json quantization_config(const ComponentPlan& plan,
                          const QuantizerSet& quantizers,
                          std::int64_t rank);
 
-/// config.json: diffusers' keys in order, then the quantization_config; indent 4, no newline at the end.
+/// config.json: diffusers' keys in order, then the quantization_config; indent 4, no newline at the end. Of a merged file
+/// three keys.
 std::string config_text(const ComponentSource& source, const Json& quantization);
+
+/// A merged file: one shard, whose metadata keeps the source's and says what it is. Source: ModelOpt reference 6.2, 6.6.
+PlannedShard merged_shard(const ComponentSource& source,
+                          std::vector<PlannedTensor> tensors,
+                          const std::string& folder,
+                          const Json& quantization);
 
 /// Tensors as shards of at most `limit` bytes, in order, under diffusers' names; `folder` is "" or "transformer/".
 std::vector<PlannedShard> cut_shards(std::vector<PlannedTensor> tensors,

@@ -82,7 +82,7 @@ class Planner {
   }
 
   void check_stored(const std::string& name, const TensorInfo& tensor) const {
-    const TensorInfo* base = in_.source.checkpoint->find(name);
+    const TensorInfo* base = in_.source.find(name);
     if (base == nullptr) {
       throw Error(ErrorCode::family_mismatch, "the calibration has a tensor that the model lacks",
                   {.path = in_.state.path(), .tensor = name});
@@ -144,17 +144,17 @@ class Planner {
   /// The tensor as it is after calibration: the state's where it has one.
   const TensorInfo& stored(const std::string& name) const {
     const TensorInfo* calibrated = in_.state.find(name);
-    return calibrated != nullptr ? *calibrated : in_.source.checkpoint->at(name);
+    return calibrated != nullptr ? *calibrated : in_.source.at(name);
   }
 
   Dtype loaded(const std::string& name) const {
-    return in_.dtype.of(name, in_.source.checkpoint->at(name).dtype);
+    return in_.dtype.of(name, in_.source.at(name).dtype);
   }
 
   /// The dtype of the component's first parameter. Integers are buffers.
   Dtype first_dtype() const {
     for (const std::string& name : in_.network.tensors) {
-      if (is_castable(in_.source.checkpoint->at(name).dtype)) return loaded(name);
+      if (is_castable(in_.source.at(name).dtype)) return loaded(name);
     }
     return Dtype::f32;
   }
@@ -193,7 +193,7 @@ class Planner {
   void plan_fp8(const std::string& module, const TensorInfo& weight, const WeightPath& path) {
     const float scale = fp8_scale(weight_amax(module), in_.arithmetic);
     const float input = in_.state.amax(module + ".input_quantizer._amax");
-    add_made(weight.name, Dtype::f8_e4m3, weight.shape, weight,
+    add_made(module + ".weight", Dtype::f8_e4m3, weight.shape, weight,
              fp8_recipe(path, scale, in_.arithmetic));
     add_scale(module + ".weight_scale", scale);
     add_scale(module + ".input_scale", fp8_scale(input == 0.0f ? kE4m3Max : input, in_.arithmetic));
@@ -216,7 +216,7 @@ class Planner {
     const float input = group_amax(module, ".input_quantizer._amax");
     const Shape rows = {weight.shape[0]};
     const auto size = static_cast<std::size_t>(block);
-    add_made(weight.name, Dtype::u8, {rows[0], weight.shape[1] / 2}, weight,
+    add_made(module + ".weight", Dtype::u8, {rows[0], weight.shape[1] / 2}, weight,
              nvfp4_codes_recipe(path, scale, size));
     add_made(module + ".weight_scale", Dtype::f8_e4m3, {rows[0], weight.shape[1] / block}, weight,
              nvfp4_scales_recipe(path, scale, size));
@@ -254,7 +254,7 @@ class Planner {
   }
 
   void plan_layer_factors(const std::string& module) {
-    const Shape& weight = in_.source.checkpoint->at(module + ".weight").shape;
+    const Shape& weight = in_.source.at(module + ".weight").shape;
     const std::int64_t rank = in_.state.rank();
     add_factor(module, kFactorA, "svdquant_lora_a", {rank, weight[1]});
     add_factor(module, kFactorB, "svdquant_lora_b", {weight[0], rank});
@@ -336,6 +336,19 @@ class Planner {
         .sort(names);
     plan_.tensors.clear();
     for (const std::string& name : names) plan_.tensors.push_back(std::move(by_name.at(name)));
+    if (in_.source.merged != nullptr) merge();
+  }
+
+  /// Into the file's own names, and the tensors of its other networks beside them.
+  void merge() {
+    std::set<std::string> written;
+    for (PlannedTensor& tensor : plan_.tensors) {
+      tensor.target.name = in_.source.stored_name(tensor.target.name);
+      written.insert(tensor.target.name);
+    }
+    for (const auto& [name, tensor] : in_.source.checkpoint->tensors()) {
+      if (!written.contains(name)) add_copy(name, *tensor);
+    }
   }
 
   const ExportInputs& in_;

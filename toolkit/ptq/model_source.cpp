@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -33,6 +34,17 @@ Json read_object(const std::string& path) {
               {.path = path, .found = document.type_name()});
 }
 
+/// What calibrations call a stored tensor; nothing for one of another network.
+std::optional<std::string> known_name(const MergedExport* merged, const std::string& stored) {
+  if (merged == nullptr) return stored;
+  const auto is_other = [&stored](const std::string& prefix) { return stored.starts_with(prefix); };
+  if (!stored.starts_with(merged->prefix) ||
+      std::any_of(merged->excluded_prefixes.begin(), merged->excluded_prefixes.end(), is_other)) {
+    return std::nullopt;
+  }
+  return merged->checkpoint_prefix + stored.substr(merged->prefix.size());
+}
+
 void check_unquantized(const ComponentSource& source) {
   if (source.config.contains("quantization_config")) {
     throw Error(ErrorCode::wrong_dtype, "the model is quantized already",
@@ -59,6 +71,19 @@ std::string PipelineSource::folder_of(const std::string& component) const {
 
 std::string PipelineSource::shown_path_of(const std::string& component) const {
   return is_component ? shown : (fs::path(shown) / component).string();
+}
+
+std::string ComponentSource::stored_name(const std::string& tensor) const {
+  if (merged == nullptr || !tensor.starts_with(merged->checkpoint_prefix)) return tensor;
+  return merged->prefix + tensor.substr(merged->checkpoint_prefix.size());
+}
+
+const TensorInfo* ComponentSource::find(const std::string& tensor) const {
+  return tensors.contains(tensor) ? checkpoint->find(stored_name(tensor)) : nullptr;
+}
+
+const TensorInfo& ComponentSource::at(const std::string& tensor) const {
+  return checkpoint->at(stored_name(tensor));
 }
 
 PipelineSource open_pipeline(const std::string& folder, const std::string& shown) {
@@ -103,8 +128,15 @@ ComponentSource open_quantizable(const PipelineSource& pipeline, const std::stri
   source.class_name = require_string(source.config, "_class_name", source.config_path);
   source.family = family_of_class(source.class_name);
   source.checkpoint = std::make_shared<const Checkpoint>(open_component(source.folder));
-  for (const auto& [name, tensor] : source.checkpoint->tensors()) {
-    source.tensors[name] = {.dtype = tensor->dtype, .shape = tensor->shape};
+  const FamilySpec* family = source.family;
+  if (family != nullptr && family->merged_export &&
+      family->merged_export->class_name == source.class_name) {
+    source.merged = &*family->merged_export;
+  }
+  for (const auto& [stored, tensor] : source.checkpoint->tensors()) {
+    const auto name = known_name(source.merged, stored);
+    if (!name) continue;
+    source.tensors[*name] = {.dtype = tensor->dtype, .shape = tensor->shape};
   }
   check_unquantized(source);
   return source;

@@ -34,7 +34,15 @@ struct ComponentSource {
   std::string class_name;              ///< its _class_name
   const FamilySpec* family = nullptr;  ///< nullptr: none of ours
   std::shared_ptr<const Checkpoint> checkpoint;
-  TensorTable tensors;  ///< of the checkpoint
+  const MergedExport* merged = nullptr;  ///< the form of a file that holds other networks, too
+  TensorTable tensors;                   ///< of the network, by the names that calibrations know
+
+  /// The stored tensor of a name that calibrations know, or nullptr.
+  const TensorInfo* find(const std::string& tensor) const;
+  /// The same, of a tensor of the table.
+  const TensorInfo& at(const std::string& tensor) const;
+  /// The name that the file has for it: another one in a merged file.
+  std::string stored_name(const std::string& tensor) const;
 };
 
 /// `folder` holds model_index.json, or config.json of one component.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <memory>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -53,7 +54,12 @@ class Exporter {
       throw Error(ErrorCode::usage, "--backbone: a single component has no others",
                   {.path = request_.folder});
     }
-    for (const std::string& component : backbones()) open_quantizable(pipeline_, component);
+    std::set<std::string> once;
+    for (const std::string& component : backbones()) {
+      open_quantizable(pipeline_, component);
+      if (once.insert(component).second) continue;
+      throw Error(ErrorCode::usage, "--backbone names a component twice", {.found = component});
+    }
     check_outputs();
   }
 
@@ -61,6 +67,7 @@ class Exporter {
     check();
     for (const std::string& component : backbones()) {
       opened_.push_back(std::make_unique<Backbone>(open(component)));
+      plan_component(opened_.back()->inputs(request_.arithmetic));  // checks all of it
     }
     Json report = {{"model", request_.model}, {"components", Json::object()}};
     std::optional<OutputPlan> plan;
@@ -101,7 +108,9 @@ class Exporter {
   void check_outputs() const {
     if (!request_.hf_folder.empty()) {
       const std::string target = resolve_output_dir(request_.hf_folder);
-      check_overlap(target, {request_.folder});
+      std::vector<std::string> inputs = {request_.folder};
+      for (const auto& [component, state] : request_.states) inputs.push_back(state);
+      check_overlap(target, inputs);
       check_target(target, request_.overwrite);
     }
     if (request_.torch_folder.empty()) return;
@@ -237,8 +246,13 @@ class Exporter {
                                     {"quantized_layers", component.quantized.size()},
                                     {"unquantized_layers", component.unquantized.size()},
                                     {"unpacked_convolutions", component.unpacked.size()}};
-    std::vector<PlannedShard> shards =
-        cut_shards(std::move(component.tensors), folder, kShardLimit);
+    std::vector<PlannedShard> shards;
+    if (backbone.source.merged != nullptr) {
+      shards.push_back(
+          merged_shard(backbone.source, std::move(component.tensors), folder, quantization));
+    } else {
+      shards = cut_shards(std::move(component.tensors), folder, kShardLimit);
+    }
     if (auto index = index_document(shards, folder)) plan.documents.push_back(std::move(*index));
     plan.documents.push_back({folder + "config.json", config_text(backbone.source, quantization)});
     for (PlannedShard& shard : shards) plan.shards.push_back(std::move(shard));

@@ -104,7 +104,7 @@ class CheckpointWriter {
     DefinitionOrder(family == nullptr ? std::vector<std::string>{} : family->quant.definition_order)
         .sort(names_);
     for (const std::string& name : names_) {
-      const TensorInfo* base = component.source.checkpoint->find(name);
+      const TensorInfo* base = component.source.find(name);
       const TensorInfo* calibrated = state_.find(name);
       const TensorInfo* stored = calibrated != nullptr ? calibrated : base;
       const Dtype dtype = base == nullptr ? stored->dtype : component.dtype.of(name, base->dtype);
@@ -228,7 +228,7 @@ class CheckpointWriter {
     if (!passed) return {};
     const ExportInputs& component = in_.component;
     const std::string weight = quantizer.layer + ".weight";
-    const TensorInfo* stored = component.source.checkpoint->find(weight);
+    const TensorInfo* stored = component.source.find(weight);
     return torch_dtype(component.dtype.of(weight, stored == nullptr ? Dtype::bf16 : stored->dtype));
   }
 
