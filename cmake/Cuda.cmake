@@ -37,6 +37,16 @@ foreach(architecture ${DITQ_CUDA_ARCHITECTURES})
   list(APPEND ditq_cuda_options "-gencode=arch=compute_${architecture},code=sm_${architecture}")
 endforeach()
 
-# Headers only: the libraries themselves come with libtorch_cuda.so, which is loaded before the module.
+# Headers only: the libraries themselves, cuDNN too, come with libtorch_cuda.so, which is loaded before the module.
 add_library(ditq_cuda_headers INTERFACE)
 target_include_directories(ditq_cuda_headers SYSTEM INTERFACE "${cuda_root}/include")
+
+# cuDNN's frontend (header-only) and the C headers below it.
+set(DITQ_CUDNN_ROOT "" CACHE PATH "Folder whose include/ holds cudnn.h and cudnn_frontend.h")
+set(cudnn_fetched "${PROJECT_SOURCE_DIR}/third_party/cudnn")
+if(NOT DITQ_CUDNN_ROOT)
+  execute_process(COMMAND sh "${PROJECT_SOURCE_DIR}/tools/fetch_cuda.sh" --cudnn "${cudnn_fetched}" COMMAND_ERROR_IS_FATAL ANY)
+  set(DITQ_CUDNN_ROOT "${cudnn_fetched}")
+endif()
+target_include_directories(ditq_cuda_headers SYSTEM INTERFACE "${DITQ_CUDNN_ROOT}/include")
+target_compile_definitions(ditq_cuda_headers INTERFACE CUDNN_FRONTEND_SKIP_JSON_LIB)

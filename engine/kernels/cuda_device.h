@@ -42,8 +42,15 @@ struct NormModulateProblem {
   double epsilon = 1e-6;    ///< added to the variance
 };
 
-/// RMS norm of every head of queries and keys and their rotation, in place. Tokens below `text_tokens` take the first
-/// pair of weights, the others the second.
+/// [B, L, C] E4M3 codes: channels contiguous, strides in bytes.
+struct CodeView {
+  void* data = nullptr;
+  std::int64_t batch_stride = 0;
+  std::int64_t row_stride = 0;
+};
+
+/// RMS norm of every head of queries and keys and their rotation, in place, or into E4M3 codes where these are given.
+/// Tokens below `text_tokens` take the first pair of weights, the others the second.
 struct QkNormRopeProblem {
   std::int64_t batch = 0;
   std::int64_t tokens = 0;
@@ -59,6 +66,12 @@ struct QkNormRopeProblem {
   const float* cos = nullptr;  ///< [L, Dh / 2]
   const float* sin = nullptr;
   double epsilon = 1e-6;  ///< added to the mean square
+  CodeView q_codes;       ///< codes of value * inverse, saturating; or no data
+  CodeView k_codes;
+  float q_inverse = 1;
+  float k_inverse = 1;
+  TokenView v;                    ///< with codes: [B, L, Nh * Dh] bf16, of which largest_v is found
+  std::uint32_t* largest_v = nullptr;  ///< with codes: raised to the bits of the largest |v|, as f32
 };
 
 /// bf16 values become E4M3 codes of value * inverse_scale, saturating; with `gelu`, of gelu_tanh(value) rounded to bf16.
@@ -71,6 +84,57 @@ struct QuantizeProblem {
   std::int64_t out_stride = 0;  ///< bytes, a multiple of 8
   float inverse_scale = 1;
   bool gelu = false;
+  /// Where given, one device value that the scale is made of instead: largest / 448, or 1 where largest is 0.
+  const float* largest = nullptr;
+  float* made_scale = nullptr;  ///< with `largest`: receives the scale, and behind it its inverse
+};
+
+/// bf16 values of E4M3 codes: round(code * scale).
+struct DequantizeProblem {
+  std::int64_t rows = 0;
+  std::int64_t columns = 0;  ///< a multiple of 8
+  const void* codes = nullptr;
+  std::int64_t codes_stride = 0;  ///< bytes, a multiple of 8
+  void* out = nullptr;
+  std::int64_t out_stride = 0;   ///< elements, a multiple of 8
+  const float* scale = nullptr;  ///< one device value
+};
+
+/// A weight of E2M1 codes and E4M3 block scales becomes bf16: code * block scale, which is exact.
+struct Nvfp4DequantizeProblem {
+  std::int64_t rows = 0;
+  std::int64_t columns = 0;      ///< a multiple of 16
+  const void* codes = nullptr;   ///< [rows, columns / 2], the even column in the low nibble
+  const void* scales = nullptr;  ///< [rows, columns / 16] E4M3
+  void* out = nullptr;           ///< [rows, columns] bf16, contiguous
+};
+
+/// bf16 activations become what an FP4 unit sees of them (ops/nvfp4.h), held in bf16.
+struct Nvfp4QuantizeProblem {
+  std::int64_t rows = 0;
+  std::int64_t columns = 0;  ///< a multiple of 16
+  const void* x = nullptr;
+  std::int64_t x_stride = 0;  ///< elements, a multiple of 8
+  void* out = nullptr;        ///< [rows, columns] bf16, contiguous
+  float input_scale = 1;
+};
+
+/// softmax(q k^T) v of E4M3 codes (ops/attention_fp8.h). Everything is [B, L, Nh * Dh].
+struct AttentionE4m3Problem {
+  std::int64_t batch = 0;
+  std::int64_t tokens = 0;
+  std::int64_t heads = 0;
+  std::int64_t head_dim = 0;
+  CodeView q, k, v;
+  CodeView out;      ///< codes of value * out_inverse
+  double scale = 1;  ///< of the scores
+  /// One device value each.
+  const float* q_scale = nullptr;
+  const float* k_scale = nullptr;
+  const float* v_scale = nullptr;
+  const float* weight_scale = nullptr;    ///< of the softmax's weights' codes
+  const float* weight_inverse = nullptr;  ///< its inverse
+  const float* out_inverse = nullptr;
 };
 
 enum class GemmType { bf16, e4m3 };
@@ -150,6 +214,14 @@ class CudaDevice {
   virtual void norm_modulate(const NormModulateProblem& problem) = 0;
   virtual void qk_norm_rope(const QkNormRopeProblem& problem) = 0;
   virtual void quantize(const QuantizeProblem& problem) = 0;
+  virtual void dequantize(const DequantizeProblem& problem) = 0;
+  virtual void dequantize_nvfp4(const Nvfp4DequantizeProblem& problem) = 0;
+  virtual void quantize_nvfp4(const Nvfp4QuantizeProblem& problem) = 0;
+
+  /// Empty if cuDNN has a kernel for the problem, else why not. The kernel, whose making takes up to a second, is kept
+  /// for its shape and strides; addresses do not matter.
+  virtual std::string why_not(const AttentionE4m3Problem& problem) = 0;
+  virtual void attention(const AttentionE4m3Problem& problem) = 0;
 
   /// Empty if cuBLASLt has a kernel for the problem, else why not. The answer and the kernel are kept for its shape.
   virtual std::string why_not(const GemmProblem& problem) = 0;
@@ -175,7 +247,8 @@ class CudaDevice {
 
   virtual void synchronize() = 0;
   virtual std::unique_ptr<CudaEvent> record() = 0;
-  /// Records the device work of `body`, which must have run once before. Tensors that it makes live as long as the graph.
+  /// Records the device work of `body`, which must have run once before. Tensors that it makes and frees share their memory
+  /// with those of other graphs; results leave in tensors that were there before.
   virtual std::unique_ptr<CudaGraph> capture(const std::function<void()>& body) = 0;
 
   virtual CudaMemory memory() const = 0;
@@ -195,6 +268,6 @@ const std::string& why_no_cuda();
 CudaDevice& cuda();
 
 /// Increased whenever this header changes.
-inline constexpr int kCudaInterface = 1;
+inline constexpr int kCudaInterface = 2;
 
 }  // namespace ditq

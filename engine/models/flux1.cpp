@@ -3,6 +3,7 @@
 
 #include "models/flux1.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include "nn/linear_group.h"
 #include "ops/activation.h"
 #include "ops/attention.h"
+#include "ops/attention_fp8.h"
 #include "ops/beside.h"
 #include "ops/modulate.h"
 #include "ops/positions.h"
@@ -62,6 +64,7 @@ struct JointQkv {
 struct QkvProjection {
   LinearGroup linears;
   Tensor norm_q, norm_k;
+  float largest_q, largest_k;  ///< what the norms leave at most
 
   struct Names {
     const char *q, *k, *v, *norm_q, *norm_k;
@@ -73,7 +76,9 @@ struct QkvProjection {
   QkvProjection(const Weights& w, const Flux1Dims& dims, const Names& names)
       : linears(group(w, dims, names)),
         norm_q((w / names.norm_q).plain("weight", {dims.head_dim})),
-        norm_k((w / names.norm_k).plain("weight", {dims.head_dim})) {}
+        norm_k((w / names.norm_k).plain("weight", {dims.head_dim})),
+        largest_q(largest_after_norm(norm_q)),
+        largest_k(largest_after_norm(norm_k)) {}
 
   /// x [B, n, D], or its codes, becomes tokens [begin, begin + n) of `joint`.
   void operator()(const Tensor& x, std::int64_t begin, const JointQkv& joint) const {
@@ -89,6 +94,31 @@ struct QkvProjection {
     }
     return LinearGroup(std::move(parts));
   }
+};
+
+/// FP8 attention of one block: its scales, and the result as the next layer reads it.
+struct Fp8Attention {
+  AttentionScales scales;
+
+  /// out: the scale of the next layer's input, or 0.
+  Fp8Attention(float largest_q, float largest_k, float out, at::Device device)
+      : scales(largest_q / kMostE4m3, largest_k / kMostE4m3, out, device) {}
+
+  /// out [B, L, D] in E4M3 codes of `scales.out`, or in the run's dtype. found: f32 [3], zeros.
+  void operator()(const JointQkv& joint,
+                  const JointQk& qk,
+                  const Rope& rope,
+                  const Tensor& found,
+                  const Tensor& out) const {
+    const QkvCodes qkv = joint_norm_rope_e4m3(qk, joint.v, rope, scales, found);
+    if (out.scalar_type() == at::kFloat8_e4m3fn) return attention_e4m3(qkv, scales, out);
+    const Tensor codes = empty(out.sizes(), at::kFloat8_e4m3fn, out.device());
+    attention_e4m3(qkv, scales, codes);
+    dequantize_into(codes, scales.out_scale(qkv.v_scale), out);
+  }
+
+ private:
+  static constexpr float kMostE4m3 = 448.0F;
 };
 
 struct FeedForward {
@@ -180,21 +210,64 @@ struct Stream {
         ff_norm((w / names.ff_norm).module()) {}
 };
 
+/// What the blocks of one step share.
+struct StepState {
+  const Rope& rope;
+  Tensor found;  ///< f32 [blocks, 4], zeros: FP8 attention's memory for each block; empty: attention is plain
+
+  bool fp8() const { return found.defined(); }
+};
+
 /// MM-DiT block: the streams meet only in attention, text tokens first.
 struct DoubleBlock {
   Stream img, txt;
   AttentionQuantizers quantizers;
+  Fp8Attention fp8;
+  /// The projections for FP8 attention's result, where they read codes: both streams' under one scale.
+  std::optional<Linear> img_proj_fp8, txt_proj_fp8;
   const Flux1Dims& dims;
 
   DoubleBlock(const Weights& w, const Flux1Dims& d)
       : img(w, d, Stream::kImage),
         txt(w, d, Stream::kText),
         quantizers((w / "attn").module()),
-        dims(d) {}
+        fp8(std::max(img.qkv.largest_q, txt.qkv.largest_q),
+            std::max(img.qkv.largest_k, txt.qkv.largest_k),
+            common_scale(),
+            w.device()),
+        dims(d) {
+    if (fp8.scales.out == 0) return;
+    img_proj_fp8 = img.proj.with_input_scale(fp8.scales.out);
+    txt_proj_fp8 = txt.proj.with_input_scale(fp8.scales.out);
+  }
 
-  /// x image tokens, c text tokens, both updated; their projections of vec, [B, 6 D] each.
-  void operator()(
-      Residual& x, Residual& c, const Tensor& x_mod, const Tensor& c_mod, const Rope& rope) const {
+  /// The larger of the projections' scales of their input: neither clips. 0 where one of them has none.
+  float common_scale() const {
+    const float a = img.proj.input_scale();
+    const float b = txt.proj.input_scale();
+    return a == 0 || b == 0 ? 0 : std::max(a, b);
+  }
+
+  /// What a projection reads of attention, [B, L, D].
+  Tensor attend(const JointQkv& joint, const JointQk& qk, const StepState& state, const Tensor& found) const {
+    if (!state.fp8()) {
+      joint_norm_rope(qk, state.rope);
+      return joint.attend(quantizers);
+    }
+    const bool codes = img_proj_fp8 && img_proj_fp8->form().e4m3;
+    const Tensor out = empty({qk.q.size(0), qk.q.size(1), dims.hidden()},
+                             codes ? at::kFloat8_e4m3fn : qk.q.scalar_type(), qk.q.device());
+    fp8(joint, qk, state.rope, found, out);
+    return out;
+  }
+
+  /// x image tokens, c text tokens, both updated; their projections of vec, [B, 6 D] each; found: this block's.
+  void operator()(Residual& x,
+                  Residual& c,
+                  const Tensor& x_mod,
+                  const Tensor& c_mod,
+                  const StepState& state,
+                  const Tensor& found) const {
     const Modulation x_attn(x_mod, 0, dims.hidden()), x_mlp(x_mod, 1, dims.hidden());
     const Modulation c_attn(c_mod, 0, dims.hidden()), c_mlp(c_mod, 1, dims.hidden());
     const std::int64_t text = c.tokens();
@@ -204,22 +277,24 @@ struct DoubleBlock {
     beside(
         x_mod, [&] { img.qkv(x.norm(img.attn_norm, x_attn, img.qkv.linears.form()), text, joint); },
         [&] { txt.qkv(c.norm(txt.attn_norm, c_attn, txt.qkv.linears.form()), 0, joint); });
-    joint_norm_rope({.q = joint.q,
+    const JointQk qk{.q = joint.q,
                      .k = joint.k,
                      .text_tokens = text,
                      .text_q = txt.qkv.norm_q,
                      .text_k = txt.qkv.norm_k,
                      .image_q = img.qkv.norm_q,
-                     .image_k = img.qkv.norm_k},
-                    rope);
-    const Tensor attended = joint.attend(quantizers);
+                     .image_k = img.qkv.norm_k};
+    const Tensor attended = attend(joint, qk, state, found);
+    const bool common = state.fp8() && img_proj_fp8;
+    const Linear& img_proj = common ? *img_proj_fp8 : img.proj;
+    const Linear& txt_proj = common ? *txt_proj_fp8 : txt.proj;
     const auto finish_image = [&] {
-      const Tensor out = img.proj(attended.narrow(1, text, x.tokens()));
+      const Tensor out = img_proj(attended.narrow(1, text, x.tokens()));
       tap("attn.0", out);
       finish(img, x, x_attn.gate, out, x_mlp);
     };
     const auto finish_text = [&] {
-      const Tensor out = txt.proj(attended.narrow(1, 0, text));
+      const Tensor out = txt_proj(attended.narrow(1, 0, text));
       tap("attn.1", out);
       finish(txt, c, c_attn.gate, out, c_mlp);
     };
@@ -247,6 +322,7 @@ struct SingleBlock {
   Linear proj_mlp, proj_out;
   std::string norm;
   AttentionQuantizers quantizers;
+  Fp8Attention fp8;
   const Flux1Dims& dims;
 
   SingleBlock(const Weights& w, const Flux1Dims& d)
@@ -256,10 +332,14 @@ struct SingleBlock {
         proj_out(w / "proj_out", 5 * d.hidden(), d.hidden()),
         norm((w / "norm.norm").module()),
         quantizers((w / "attn").module()),
+        fp8(qkv.largest_q, qkv.largest_k, proj_out.input_scale(), w.device()),
         dims(d) {}
 
-  /// x all tokens, updated; the block's projection of vec, [B, 3 D].
-  void operator()(Residual& x, const Tensor& projection, const Rope& rope) const {
+  /// x all tokens, updated; the block's projection of vec, [B, 3 D]; found: this block's.
+  void operator()(Residual& x,
+                  const Tensor& projection,
+                  const StepState& state,
+                  const Tensor& found) const {
     const Modulation m(projection, 0, dims.hidden());
     const Form form = qkv.linears.form();
     const Tensor normal = x.norm(norm, m, form == proj_mlp.form() ? form : Form());
@@ -270,13 +350,16 @@ struct SingleBlock {
               next.e4m3 ? at::kFloat8_e4m3fn : projection.scalar_type(), projection.device());
     const JointQkv joint(projection, x.tokens(), dims);
     qkv(normal, 0, joint);
-    joint_norm_rope({.q = joint.q, .k = joint.k, .image_q = qkv.norm_q, .image_k = qkv.norm_k},
-                    rope);
+    const JointQk qk{
+        .q = joint.q, .k = joint.k, .image_q = qkv.norm_q, .image_k = qkv.norm_k};
+    if (!state.fp8()) joint_norm_rope(qk, state.rope);
     // One after the other: beside one another, product and attention slow each other down (docs/performance.md).
     proj_mlp.into(normal, parts.narrow(2, dims.hidden(), 4 * dims.hidden()), PostOp::gelu_tanh,
                   next);
     const Tensor attn = parts.narrow(2, 0, dims.hidden());
-    if (next.e4m3) {
+    if (state.fp8()) {
+      fp8(joint, qk, state.rope, found, attn);
+    } else if (next.e4m3) {
       quantize_into(joint.attend(quantizers), next.scale, /*gelu=*/false, attn);
     } else {
       attn.copy_(joint.attend(quantizers));
@@ -314,6 +397,8 @@ struct Flux1Transformer::Network {
   std::vector<DoubleBlock> double_blocks;
   std::vector<SingleBlock> single_blocks;
   Linear final_mod, final_proj;
+  at::Device device;
+  at::ScalarType dtype;
 
   Network(const Weights& w, const Flux1Dims& d)
       : dims(d),
@@ -331,7 +416,9 @@ struct Flux1Transformer::Network {
         single_blocks(
             blocks<SingleBlock>(w / "single_transformer_blocks", d.num_single_layers, dims)),
         final_mod(w / "norm_out.linear", d.hidden(), 2 * d.hidden()),
-        final_proj(w / "proj_out", d.hidden(), d.out_channels) {}
+        final_proj(w / "proj_out", d.hidden(), d.out_channels),
+        device(w.device()),
+        dtype(w.dtype()) {}
 
   /// temb [B, D]: time, guidance and pooled text.
   Tensor conditioning(const Tensor& timestep, const Flux1Conditions& in) const {
@@ -375,7 +462,8 @@ struct Flux1Transformer::Network {
   Tensor operator()(const Tensor& img,
                     const Tensor& txt,
                     const Tensor& mods,
-                    const Rope& rope) const {
+                    const Rope& rope,
+                    AttentionArithmetic attention) const {
     std::int64_t begin = 0;
     const auto next_mod = [&](const Linear& layer) {
       const Tensor part = mods.narrow(1, begin, layer.out_features());
@@ -392,6 +480,14 @@ struct Flux1Transformer::Network {
     img_in.into(img, image_rows);
     tap("context_embedder", text_rows);
     tap("x_embedder", image_rows);
+    const auto count = static_cast<std::int64_t>(double_blocks.size() + single_blocks.size());
+    StepState state{.rope = rope, .found = {}};
+    if (attention == AttentionArithmetic::fp8) {
+      state.found = filled({count, 4}, 0, at::kFloat, img.device());
+    }
+    auto next_found = [&, next = std::int64_t{0}]() mutable {
+      return state.fp8() ? state.found[next++].narrow(0, 0, 3) : Tensor();
+    };
 
     {
       Residual x(image_rows);
@@ -399,7 +495,7 @@ struct Flux1Transformer::Network {
       for (std::size_t i = 0; i < double_blocks.size(); ++i) {
         const TapScope scope("transformer_blocks", i);
         const Tensor x_mod = next_mod(double_blocks[i].img.mod);
-        double_blocks[i](x, c, x_mod, next_mod(double_blocks[i].txt.mod), rope);
+        double_blocks[i](x, c, x_mod, next_mod(double_blocks[i].txt.mod), state, next_found());
       }
       x.settle();
       c.settle();
@@ -407,7 +503,7 @@ struct Flux1Transformer::Network {
     Residual all(tokens);
     for (std::size_t i = 0; i < single_blocks.size(); ++i) {
       const TapScope scope("single_transformer_blocks", i);
-      single_blocks[i](all, next_mod(single_blocks[i].mod), rope);
+      single_blocks[i](all, next_mod(single_blocks[i].mod), state, next_found());
       if (!tap_active()) continue;
       all.settle();
       tap("0", text_rows);
@@ -454,8 +550,26 @@ Flux1Prepared Flux1Transformer::prepare(const std::vector<Tensor>& timesteps,
 Tensor Flux1Transformer::step(const Tensor& img,
                               const Tensor& text,
                               const Tensor& modulations,
-                              const Rope& rope) const {
-  return (*network_)(img, text, modulations, rope);
+                              const Rope& rope,
+                              AttentionArithmetic attention) const {
+  return (*network_)(img, text, modulations, rope, attention);
+}
+
+std::string Flux1Transformer::why_no_fp8_attention(std::int64_t batch, std::int64_t tokens) const {
+  AttentionExtents extents{.batch = batch,
+                           .tokens = tokens,
+                           .heads = dims_.heads,
+                           .head_dim = dims_.head_dim,
+                           .out_row_stride = dims_.hidden()};
+  std::string reason = why_no_attention_e4m3(extents, network_->device, network_->dtype);
+  const auto& blocks = network_->single_blocks;
+  const bool strided = std::any_of(blocks.begin(), blocks.end(), [](const SingleBlock& block) {
+    return block.proj_out.form().e4m3;
+  });
+  if (!reason.empty() || !strided) return reason;
+  // Single blocks' result lies beside that of the feed-forward.
+  extents.out_row_stride = 5 * dims_.hidden();
+  return why_no_attention_e4m3(extents, network_->device, network_->dtype);
 }
 
 Tensor Flux1Transformer::operator()(const Flux1Input& input) const {

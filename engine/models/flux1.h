@@ -3,10 +3,12 @@
 // Tensor names are those of the diffusers dialect; the order of definitions follows the network.
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "family/flux1.h"
 #include "nn/linear.h"
+#include "ops/attention.h"
 #include "ops/rope.h"
 #include "tensor/weights.h"
 
@@ -57,7 +59,12 @@ class Flux1Transformer {
   Tensor step(const Tensor& img,
               const Tensor& text,
               const Tensor& modulations,
-              const Rope& rope) const;
+              const Rope& rope,
+              AttentionArithmetic attention = AttentionArithmetic::plain) const;
+
+  /// Empty if a step can run with FP8 attention over so many tokens, else why not. On a GPU the kernels are made here, so
+  /// that no step waits for them.
+  std::string why_no_fp8_attention(std::int64_t batch, std::int64_t tokens) const;
 
   const Flux1Dims& dims() const { return dims_; }
 

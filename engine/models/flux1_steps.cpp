@@ -17,34 +17,42 @@ void Flux1Steps::fill(const Tensor& latents, const Flux1Prepared& run, std::int6
   buffers_.rope.sin.copy_(run.rope.sin);
 }
 
-void Flux1Steps::evaluate() {
-  const Tensor out =
-      model_.step(buffers_.latents, buffers_.text, buffers_.modulations, buffers_.rope);
+void Flux1Steps::evaluate(AttentionArithmetic attention) {
+  const Tensor out = model_.step(buffers_.latents, buffers_.text, buffers_.modulations,
+                                 buffers_.rope, attention);
   buffers_.velocity.copy_(out);
 }
 
-Tensor Flux1Steps::operator()(const Tensor& latents, const Flux1Prepared& run, std::int64_t step) {
-  if (!latents.is_cuda()) return model_.step(latents, run.text, run.modulations[step], run.rope);
+Tensor Flux1Steps::operator()(const Tensor& latents,
+                              const Flux1Prepared& run,
+                              std::int64_t step,
+                              AttentionArithmetic attention) {
+  if (!latents.is_cuda()) {
+    return model_.step(latents, run.text, run.modulations[step], run.rope, attention);
+  }
   if (!fits(latents, run)) {
-    graph_.reset();
+    recordings_.clear();
     const auto like = [](const Tensor& x) { return empty(x.sizes(), x.scalar_type(), x.device()); };
     buffers_ = {.latents = like(latents),
                 .text = like(run.text),
                 .modulations = like(run.modulations[step]),
                 .rope = {like(run.rope.cos), like(run.rope.sin)},
                 .velocity = like(latents)};
-    fill(latents, run, step);
-    evaluate();
-    return buffers_.velocity;
   }
   fill(latents, run, step);
-  if (graph_ == nullptr) {
+  Recording& recording = recordings_[attention];
+  if (!recording.evaluated) {
+    evaluate(attention);
+    recording.evaluated = true;
+    return buffers_.velocity;
+  }
+  if (recording.graph == nullptr) {
     // The graph's tensors come from memory of its own: what the first evaluation used is given back before.
     cuda().synchronize();
     cuda().release_cached();
-    graph_ = cuda().capture([this] { evaluate(); });
+    recording.graph = cuda().capture([&] { evaluate(attention); });
   }
-  graph_->replay();
+  recording.graph->replay();
   return buffers_.velocity;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 // The steps of FLUX.1 runs: on a GPU one recorded graph for each shape.
 
+#include <map>
 #include <memory>
 
 #include "kernels/cuda_device.h"
@@ -8,16 +9,19 @@
 
 namespace ditq {
 
-/// Evaluates the network step by step. On a GPU the first evaluation of a shape runs as it is, and is a result like any
-/// other; the second is recorded, and from then on a step is one launch. The graph of the last shape is kept, for as many
-/// runs as there are.
+/// Evaluates the network step by step. On a GPU the first evaluation of a shape and an arithmetic runs as it is, and is a
+/// result like any other; the second is recorded, and from then on a step is one launch. The graphs of the last shape are
+/// kept, for as many runs as there are.
 class Flux1Steps {
  public:
   explicit Flux1Steps(const Flux1Transformer& model) : model_(model) {}
 
   /// Predicted velocity at `latents` [B, Li, in_channels] and timestep `step` of the run. The result is overwritten by
   /// the next call. Returns before the device is done.
-  Tensor operator()(const Tensor& latents, const Flux1Prepared& run, std::int64_t step);
+  Tensor operator()(const Tensor& latents,
+                    const Flux1Prepared& run,
+                    std::int64_t step,
+                    AttentionArithmetic attention = AttentionArithmetic::plain);
 
  private:
   /// What the graph reads and writes: its addresses are part of it.
@@ -28,11 +32,17 @@ class Flux1Steps {
   };
   bool fits(const Tensor& latents, const Flux1Prepared& run) const;
   void fill(const Tensor& latents, const Flux1Prepared& run, std::int64_t step);
-  void evaluate();
+  void evaluate(AttentionArithmetic attention);
+
+  /// What is known of one arithmetic at the last shape.
+  struct Recording {
+    bool evaluated = false;
+    std::unique_ptr<CudaGraph> graph;
+  };
 
   const Flux1Transformer& model_;
   Buffers buffers_;
-  std::unique_ptr<CudaGraph> graph_;
+  std::map<AttentionArithmetic, Recording> recordings_;
 };
 
 }  // namespace ditq

@@ -71,6 +71,9 @@ class Fp8Kernel : public Linear::Kernel {
     epilogue_.input_scale = input_scale;
     if (bias.defined()) epilogue_.bias = bias.to(at::kFloat);
   }
+  Fp8Kernel(const Fp8Kernel& other, float input_scale) : Fp8Kernel(other) {
+    epilogue_.input_scale = input_scale;
+  }
 
   void run(const Tensor& x, const Tensor& out, PostOp post_op) const override {
     gemm(quantize_e4m3(x.contiguous(), epilogue_.input_scale), weight_, with(epilogue_, post_op),
@@ -83,6 +86,10 @@ class Fp8Kernel : public Linear::Kernel {
             .activations = "fp8",
             .memory = weight_.data().nbytes()};
   }
+  float input_scale() const override { return epilogue_.input_scale; }
+  LinearKernel with_input_scale(float scale) const override {
+    return std::make_unique<Fp8Kernel>(*this, scale);
+  }
 
  private:
   PackedWeight weight_;
@@ -90,6 +97,11 @@ class Fp8Kernel : public Linear::Kernel {
 };
 
 }  // namespace
+
+LinearKernel Linear::Kernel::with_input_scale(float /*scale*/) const {
+  DITQ_ASSERT(false);
+  return nullptr;
+}
 
 void Linear::Kernel::run_quantized(const Tensor& x,
                                    const Tensor& out,
@@ -302,6 +314,14 @@ std::optional<Linear> Linear::merged(const std::vector<const Linear*>& parts) {
 
 std::int64_t Linear::out_features() const {
   return kernel_->out_features();
+}
+
+float Linear::input_scale() const {
+  return kernel_->input_scale();
+}
+
+Linear Linear::with_input_scale(float scale) const {
+  return Linear(kernel_->with_input_scale(scale));
 }
 
 }  // namespace ditq

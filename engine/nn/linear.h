@@ -35,6 +35,11 @@ class Linear {
   Form form() const;
   std::int64_t out_features() const;
 
+  /// The static scale with which the layer quantizes its input to E4M3; 0 where it does not.
+  float input_scale() const;
+  /// The same layer for input quantized with another scale; weights are shared. Only where input_scale() is not 0.
+  Linear with_input_scale(float scale) const;
+
   /// Module names: one, or those of the layers that were merged.
   const std::vector<std::string>& modules() const { return modules_; }
 

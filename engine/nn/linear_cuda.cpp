@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "kernels/cuda_device.h"
+#include "nn/linear_cuda.h"
 #include "nn/linear_kernel.h"
 #include "ops/activation.h"
 #include "ops/quantize.h"
@@ -12,10 +13,6 @@
 
 namespace ditq {
 namespace {
-
-const void* data_of(const Tensor& x) {
-  return x.defined() ? x.const_data_ptr() : nullptr;
-}
 
 /// One f32 on the device.
 Tensor device_value(float value, at::Device device) {
@@ -33,44 +30,6 @@ Tensor ones(std::int64_t count, at::Device device) {
   return *shared;
 }
 
-/// The biases of all parts, zeros where one has none; empty where none has.
-Tensor joined_bias(const std::vector<Tensor>& biases, const std::vector<std::int64_t>& sizes) {
-  std::vector<Tensor> parts;
-  const auto known =
-      std::find_if(biases.begin(), biases.end(), [](const Tensor& b) { return b.defined(); });
-  if (known == biases.end()) return {};
-  for (std::size_t i = 0; i < biases.size(); ++i) {
-    parts.push_back(biases[i].defined()
-                        ? biases[i]
-                        : filled({sizes[i]}, 0, known->scalar_type(), known->device()));
-  }
-  return joined(parts, 0);
-}
-
-/// x and out of a problem.
-GemmProblem problem_of(const Tensor& x,
-                       const Tensor& weight,
-                       const Tensor& bias,
-                       const Tensor& out) {
-  DITQ_ASSERT(x.dim() == 2 && out.dim() == 2 && x.stride(1) == 1 && out.stride(1) == 1);
-  const auto type = [](const Tensor& t) {
-    return t.scalar_type() == at::kFloat8_e4m3fn ? GemmType::e4m3 : GemmType::bf16;
-  };
-  // The stride of a single row means nothing.
-  const auto stride = [](const Tensor& t) { return t.size(0) == 1 ? t.size(1) : t.stride(0); };
-  return {.m = x.size(0),
-          .n = weight.size(0),
-          .k = weight.size(1),
-          .type = type(weight),
-          .x = x.const_data_ptr(),
-          .x_stride = stride(x),
-          .weight = weight.const_data_ptr(),
-          .bias = data_of(bias),
-          .out = out.data_ptr(),
-          .out_stride = stride(out),
-          .out_type = type(out)};
-}
-
 /// bf16 products of bf16 values. With an input scale these are decoded E4M3 values: FP8 on a GPU without FP8 products.
 class CudaBf16Kernel : public Linear::Kernel {
  public:
@@ -84,16 +43,9 @@ class CudaBf16Kernel : public Linear::Kernel {
 
   void run(const Tensor& x, const Tensor& out, PostOp post_op) const override {
     const Tensor input = input_scale_ == 0 ? x : quantize_e4m3(x, input_scale_);
-    GemmProblem problem = problem_of(input, weight_, bias_, out);
+    GemmProblem problem = gemm_problem(input, weight_, bias_, out);
     problem.alpha = alpha_;
-    problem.gelu = post_op == PostOp::gelu_tanh;
-    if (problem.gelu && !cuda().why_not(problem).empty()) {
-      problem.gelu = false;
-      cuda().gemm(problem);
-      out.copy_(gelu_tanh(out));
-      return;
-    }
-    cuda().gemm(problem);
+    run_bf16_gemm(problem, post_op == PostOp::gelu_tanh, out);
   }
   std::int64_t out_features() const override { return weight_.size(0); }
   LayerRecord describe() const override {
@@ -102,6 +54,13 @@ class CudaBf16Kernel : public Linear::Kernel {
             .arithmetic =
                 emulated ? "emulated: E4M3 values in bf16 products with f32 accumulation" : "real",
             .memory = weight_.nbytes()};
+  }
+  float input_scale() const override { return input_scale_; }
+  LinearKernel with_input_scale(float scale) const override {
+    auto out = std::make_unique<CudaBf16Kernel>(*this);
+    out->alpha_ = alpha_ / input_scale_ * scale;
+    out->input_scale_ = scale;
+    return out;
   }
   LinearKernel merged(const std::vector<const Kernel*>& all) const override {
     std::vector<Tensor> weights;
@@ -122,26 +81,6 @@ class CudaBf16Kernel : public Linear::Kernel {
   Tensor bias_;
   float input_scale_ = 0;
   float alpha_ = 1;
-};
-
-/// The exact products E2M1 x E4M3 of NVFP4 weights in bf16; the tensor's own scale is the product's factor.
-class CudaNvfp4Kernel : public CudaBf16Kernel {
- public:
-  CudaNvfp4Kernel(const Tensor& values, float weight_scale_2, bool lacks_input_scale, Tensor bias)
-      : CudaBf16Kernel(values, std::move(bias), weight_scale_2),
-        lacks_input_scale_(lacks_input_scale) {}
-
-  LayerRecord describe() const override {
-    return {.scheme = "nvfp4",
-            .arithmetic = "emulated: E2M1 x E4M3 weights in bf16 products with f32 accumulation",
-            .lacks_input_scale = lacks_input_scale_,
-            .memory = CudaBf16Kernel::describe().memory};
-  }
-  /// Each has a factor of its own.
-  LinearKernel merged(const std::vector<const Kernel*>& /*all*/) const override { return nullptr; }
-
- private:
-  bool lacks_input_scale_;
 };
 
 /// E4M3 products with f32 accumulation, scales and bias in the epilogue.
@@ -179,10 +118,14 @@ class CudaFp8Kernel : public Linear::Kernel {
     return {.scheme = "fp8", .arithmetic = "real", .memory = codes_.nbytes()};
   }
   LinearKernel merged(const std::vector<const Kernel*>& all) const override;
+  float input_scale() const override { return form_.scale; }
+  LinearKernel with_input_scale(float scale) const override {
+    return std::make_unique<CudaFp8Kernel>(codes_, host_weight_scale_, scale, bias_);
+  }
 
  private:
   GemmProblem problem(const Tensor& x, const Tensor& out) const {
-    GemmProblem made = problem_of(x, codes_, bias_, out);
+    GemmProblem made = gemm_problem(x, codes_, bias_, out);
     made.row_scales = row_scales_;
     made.weight_scale = weight_scale_.const_data_ptr<float>();
     made.input_scale = row_scales_ ? ones(made.m, x.device()).const_data_ptr<float>()
@@ -255,15 +198,52 @@ class CudaWideFp8Kernel : public Linear::Kernel {
 
 }  // namespace
 
-LinearKernel cuda_bf16_kernel(const Tensor& weight, const Tensor& bias) {
-  return std::make_unique<CudaBf16Kernel>(weight, bias);
+Tensor joined_bias(const std::vector<Tensor>& biases, const std::vector<std::int64_t>& sizes) {
+  std::vector<Tensor> parts;
+  const auto known =
+      std::find_if(biases.begin(), biases.end(), [](const Tensor& b) { return b.defined(); });
+  if (known == biases.end()) return {};
+  for (std::size_t i = 0; i < biases.size(); ++i) {
+    parts.push_back(biases[i].defined()
+                        ? biases[i]
+                        : filled({sizes[i]}, 0, known->scalar_type(), known->device()));
+  }
+  return joined(parts, 0);
 }
 
-LinearKernel cuda_nvfp4_kernel(const Tensor& values,
-                               float weight_scale_2,
-                               bool lacks_input_scale,
-                               const Tensor& bias) {
-  return std::make_unique<CudaNvfp4Kernel>(values, weight_scale_2, lacks_input_scale, bias);
+GemmProblem gemm_problem(const Tensor& x,
+                         const Tensor& weight,
+                         const Tensor& bias,
+                         const Tensor& out) {
+  DITQ_ASSERT(x.dim() == 2 && out.dim() == 2 && x.stride(1) == 1 && out.stride(1) == 1);
+  const auto type = [](const Tensor& t) {
+    return t.scalar_type() == at::kFloat8_e4m3fn ? GemmType::e4m3 : GemmType::bf16;
+  };
+  // The stride of a single row means nothing.
+  const auto stride = [](const Tensor& t) { return t.size(0) == 1 ? t.size(1) : t.stride(0); };
+  return {.m = x.size(0),
+          .n = weight.size(0),
+          .k = weight.size(1),
+          .type = type(weight),
+          .x = x.const_data_ptr(),
+          .x_stride = stride(x),
+          .weight = weight.const_data_ptr(),
+          .bias = bias.defined() ? bias.const_data_ptr() : nullptr,
+          .out = out.data_ptr(),
+          .out_stride = stride(out),
+          .out_type = type(out)};
+}
+
+void run_bf16_gemm(GemmProblem problem, bool gelu, const Tensor& out) {
+  problem.gelu = gelu;
+  if (!gelu || cuda().why_not(problem).empty()) return cuda().gemm(problem);
+  problem.gelu = false;
+  cuda().gemm(problem);
+  out.copy_(gelu_tanh(out));
+}
+
+LinearKernel cuda_bf16_kernel(const Tensor& weight, const Tensor& bias) {
+  return std::make_unique<CudaBf16Kernel>(weight, bias);
 }
 
 LinearKernel cuda_fp8_kernel(const Tensor& codes,

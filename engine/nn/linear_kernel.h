@@ -28,6 +28,9 @@ class Linear::Kernel {
                              const Tensor& out,
                              PostOp post_op,
                              const Form& next) const;
+  /// As Linear's.
+  virtual float input_scale() const { return 0; }
+  virtual std::unique_ptr<const Kernel> with_input_scale(float scale) const;
   /// One kernel for several layers over one input, this one first: their outputs side by side. Null where that is not
   /// one product.
   virtual std::unique_ptr<const Kernel> merged(const std::vector<const Kernel*>& all) const;
@@ -62,9 +65,13 @@ LinearKernel cuda_fp8_kernel(const Tensor& codes,
                              const Tensor& bias,
                              at::ScalarType dtype);
 
-/// NVFP4 weights on a GPU, activations as they are: values [N, K] without the tensor's own scale, exact in bf16.
-LinearKernel cuda_nvfp4_kernel(const Tensor& values,
+/// An NVFP4 layer on a GPU: codes [N, K / 2] and block scales [N, K / 16] there, bias [N] bf16 or empty. Weights stay packed;
+/// each product expands them into a bf16 matrix that lives as long as the product. input_scale: of activations that are
+/// quantized as FP4 units need them; 0: they stay as they are.
+LinearKernel cuda_nvfp4_kernel(const Tensor& codes,
+                               const Tensor& block_scales,
                                float weight_scale_2,
+                               float input_scale,
                                bool lacks_input_scale,
                                const Tensor& bias);
 

@@ -116,34 +116,36 @@ LinearKernel nvfp4_kernel(const Weights& w, std::int64_t k, std::int64_t n, cons
   require_companion(w, "weight_scale");
   require_companion(w, "weight_scale_2");
   const float weight_scale_2 = read_scale(w, "weight_scale_2");
-  Nvfp4Weight weight(w.raw("weight").contiguous(), read_block_scales(w, n, k));
+  const Tensor codes = w.raw("weight").contiguous();
+  const Tensor block_scales = read_block_scales(w, n, k);
+  const auto weight = [&] { return Nvfp4Weight(codes, block_scales); };
   const bool has_input_scale = w.has("input_scale");
   const float input_scale = has_input_scale ? read_scale(w, "input_scale") : 1.0F;
   if (w.quant().ignores(w.module())) {
     log_warning(fmt::format(
         "{}: the ignore list names '{}', but its weight is NVFP4: dequantized to the run's dtype",
         w.path(), w.module()));
-    return plain_kernel(on_device(dequantized(weight, weight_scale_2, w.dtype()), w.device()),
+    return plain_kernel(on_device(dequantized(weight(), weight_scale_2, w.dtype()), w.device()),
                         bias);
   }
   const bool fp4_activations = has_input_scale && w.nvfp4_activations() == Nvfp4Activations::fp4;
   if (w.device().is_cuda()) {
-    if (fp4_activations) {
-      throw Error(ErrorCode::unsupported, "NVFP4 activations do not run on a GPU yet",
-                  facts(w, "weight", "--nvfp4-activations bf16, or --device cpu",
-                        "--nvfp4-activations fp4"));
+    if (w.dtype() != at::kBFloat16 && fp4_activations) {
+      throw Error(ErrorCode::unsupported, "NVFP4 activations need a bf16 run on a GPU",
+                  facts(w, "weight", "--dtype bf16, or --nvfp4-activations bf16", "--dtype fp32"));
     }
     if (w.dtype() != at::kBFloat16) {
-      return plain_kernel(on_device(dequantized(weight, weight_scale_2, w.dtype()), w.device()),
+      return plain_kernel(on_device(dequantized(weight(), weight_scale_2, w.dtype()), w.device()),
                           bias);
     }
-    return cuda_nvfp4_kernel(on_device(weight.dequantize(), w.device()).to(at::kBFloat16),
-                             weight_scale_2, !has_input_scale, bias);
+    return cuda_nvfp4_kernel(on_device(codes, w.device()), on_device(block_scales, w.device()),
+                             weight_scale_2, fp4_activations ? input_scale : 0, !has_input_scale,
+                             bias);
   }
   if (fp4_activations) {
-    return std::make_unique<Nvfp4Kernel>(std::move(weight), weight_scale_2, input_scale, bias);
+    return std::make_unique<Nvfp4Kernel>(weight(), weight_scale_2, input_scale, bias);
   }
-  return std::make_unique<Nvfp4WeightOnlyKernel>(std::move(weight), weight_scale_2,
+  return std::make_unique<Nvfp4WeightOnlyKernel>(weight(), weight_scale_2,
                                                  !has_input_scale, bias);
 }
 

@@ -5,6 +5,12 @@
 
 namespace ditq {
 
+/// What a network's attention multiplies.
+enum class AttentionArithmetic {
+  plain,  ///< values of the run's dtype: `attention`
+  fp8,    ///< E4M3 codes: ops/attention_fp8.h
+};
+
 struct AttentionOptions {
   Tensor bias;          ///< added to the scores, broadcast to [B, Nh, Lq, Lk]; may be empty
   bool causal = false;  ///< a query sees keys up to its own position

@@ -15,6 +15,7 @@
 #include <ATen/ops/zeros.h>
 
 #include "base/error.h"
+#include "ops/device_view.h"
 #include "ops/nearest.h"
 #include "ops/vector.h"
 #include "quant/fp8.h"
@@ -161,7 +162,38 @@ Tensor Nvfp4Weight::dequantize() const {
       .contiguous();
 }
 
+Tensor dequantize_nvfp4(const Tensor& codes, const Tensor& block_scales) {
+  DITQ_ASSERT(codes.is_contiguous() && block_scales.is_contiguous());
+  const std::int64_t columns = codes.size(1) * 2;
+  const Tensor out = at::empty({codes.size(0), columns}, codes.options().dtype(at::kBFloat16));
+  cuda().dequantize_nvfp4({.rows = codes.size(0),
+                           .columns = columns,
+                           .codes = codes.const_data_ptr(),
+                           .scales = block_scales.const_data_ptr(),
+                           .out = out.data_ptr()});
+  return out;
+}
+
+namespace {
+
+/// x [M, K] on a GPU.
+Tensor quantize_rows(const Tensor& x, float input_scale) {
+  DITQ_ASSERT(x.dim() == 2 && x.scalar_type() == at::kBFloat16);
+  const Tensor rows = has_vector_rows(x) ? x : x.contiguous();
+  const Tensor out = at::empty(x.sizes(), x.options());
+  cuda().quantize_nvfp4({.rows = rows.size(0),
+                         .columns = rows.size(1),
+                         .x = rows.const_data_ptr(),
+                         .x_stride = rows.stride(0),
+                         .out = out.data_ptr(),
+                         .input_scale = input_scale});
+  return out;
+}
+
+}  // namespace
+
 Tensor quantize_nvfp4(const Tensor& x, float input_scale) {
+  if (x.is_cuda()) return quantize_rows(x, input_scale);
   DITQ_ASSERT(x.is_contiguous() && x.size(-1) % kBlock == 0);
   Tensor out = at::empty(x.sizes(), at::kBFloat16);
   if (x.scalar_type() == at::kFloat) {

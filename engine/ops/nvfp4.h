@@ -47,9 +47,14 @@ void gemm(const Tensor& x,
 /// g = 1 / input_scale, the block scale is E4M3(min(g * (max|x| * (1/6)), 448)), the element
 /// E2M1(x * (1 / (scale * (1/g)))), ties to even, saturating at 6, zero where the block scale is. A NaN makes its block
 /// NaN. The product with a weight still has to be multiplied by input_scale.
-/// Shapes: x [..., K] bf16 or f32, contiguous, K a multiple of 16. Returns x's shape in bf16.
+/// Shapes: x [..., K] bf16 or f32, contiguous, K a multiple of 16; on a GPU x [M, K] bf16, rows contiguous. Returns x's
+/// shape in bf16.
 /// Source: SGLang bridge 4.8, with correctly rounded reciprocals where a GPU approximates them.
 Tensor quantize_nvfp4(const Tensor& x, float input_scale);
+
+/// E2M1 value x block scale of a whole weight on a GPU, [N, K] bf16, without rounding: codes [N, K / 2] uint8, the even column
+/// in the low nibble; block_scales [N, K / 16] E4M3 or its bytes; both contiguous.
+Tensor dequantize_nvfp4(const Tensor& codes, const Tensor& block_scales);
 
 namespace reference {
 

@@ -18,7 +18,6 @@
 namespace ditq {
 namespace {
 
-constexpr double kEpsilon = 1e-6;
 constexpr std::int64_t kMaxHeadSize = 256;
 
 template <typename T>
@@ -30,7 +29,7 @@ DITQ_VECTOR_CLONES void norm_rope_head(
     squares[lane] += value * value;
   });
   const float mean_square = sum_lanes(squares) / static_cast<float>(size);
-  const float inverse = 1.0F / std::sqrt(mean_square + static_cast<float>(kEpsilon));
+  const float inverse = 1.0F / std::sqrt(mean_square + static_cast<float>(kQkNormEpsilon));
   float normal[kMaxHeadSize];
   for (std::int64_t i = 0; i < size; ++i) {
     normal[i] = rounded<T>(load_float(x + i) * inverse * load_float(weight + i));
@@ -127,7 +126,7 @@ void run_cuda(const JointQk& qk, const Rope& rope) {
                        .image_k = data(qk.image_k),
                        .cos = rope.cos.const_data_ptr<float>(),
                        .sin = rope.sin.const_data_ptr<float>(),
-                       .epsilon = kEpsilon});
+                       .epsilon = kQkNormEpsilon});
 }
 
 }  // namespace
@@ -150,7 +149,7 @@ namespace reference {
 
 Tensor rms_norm_rope(const Tensor& x, const Tensor& weight, const Rope& rope) {
   const Tensor wide = x.to(at::kFloat);
-  const Tensor inverse = at::rsqrt(wide.mul(wide).mean(-1, /*keepdim=*/true).add(kEpsilon));
+  const Tensor inverse = at::rsqrt(wide.mul(wide).mean(-1, /*keepdim=*/true).add(kQkNormEpsilon));
   const Tensor normal =
       wide.mul(inverse).mul(weight.to(at::kFloat)).to(x.scalar_type()).to(at::kFloat);
   const Tensor pairs = normal.unflatten(-1, {-1, 2});

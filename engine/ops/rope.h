@@ -25,6 +25,9 @@ Rope make_rope(const Tensor& positions, at::IntArrayRef axes, double theta);
 /// Source: diffusers transformer_flux.py 0.39 (FluxAttnProcessor, torch.nn.RMSNorm), embeddings.py (apply_rotary_emb).
 void rms_norm_rope(const Tensor& x, const Tensor& weight, const Rope& rope);
 
+/// Added to the mean square of queries and keys. Source: diffusers transformer_flux.py 0.39 (RMSNorm(eps=1e-6)).
+inline constexpr double kQkNormEpsilon = 1e-6;
+
 /// Queries and keys of text and image tokens in one sequence, text first, with the norm weights of each.
 struct JointQk {
   Tensor q, k;  ///< [B, L, Nh, Dh], views with contiguous Dh

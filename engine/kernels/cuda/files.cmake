@@ -1,1 +1,1 @@
-set(files gemm.cpp module.cpp norm_modulate.cu qk_norm_rope.cu quantize.cu upload.cpp)
+set(files attention.cpp gemm.cpp module.cpp norm_modulate.cu nvfp4.cu qk_norm_rope.cu quantize.cu upload.cpp)

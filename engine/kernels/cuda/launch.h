@@ -10,5 +10,8 @@ namespace ditq {
 void launch_norm_modulate(const NormModulateProblem& problem, cudaStream_t stream);
 void launch_qk_norm_rope(const QkNormRopeProblem& problem, cudaStream_t stream);
 void launch_quantize(const QuantizeProblem& problem, cudaStream_t stream);
+void launch_dequantize(const DequantizeProblem& problem, cudaStream_t stream);
+void launch_dequantize_nvfp4(const Nvfp4DequantizeProblem& problem, cudaStream_t stream);
+void launch_quantize_nvfp4(const Nvfp4QuantizeProblem& problem, cudaStream_t stream);
 
 }  // namespace ditq

@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "kernels/cuda/attention.h"
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/gemm.h"
 #include "kernels/cuda/launch.h"
@@ -30,8 +31,8 @@ namespace {
 
 class TorchGraph : public CudaGraph {
  public:
-  explicit TorchGraph(const std::function<void()>& body) {
-    graph_.capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal);
+  TorchGraph(const std::function<void()>& body, at::cuda::MempoolId_t pool) {
+    graph_.capture_begin(pool, cudaStreamCaptureModeThreadLocal);
     try {
       body();
     } catch (...) {
@@ -117,6 +118,8 @@ class TorchCuda : public CudaDevice {
     }
     info_ = query(index);
     gemm_.emplace(info_);
+    attention_.emplace(info_);
+    pool_ = at::cuda::graph_pool_handle();
     // Its threads outlive every destructor: it is never destroyed.
     uploader_ = new Uploader(index, stream());
     index_ = index;
@@ -141,6 +144,22 @@ class TorchCuda : public CudaDevice {
     launch_qk_norm_rope(problem, current());
   }
   void quantize(const QuantizeProblem& problem) override { launch_quantize(problem, current()); }
+  void dequantize(const DequantizeProblem& problem) override {
+    launch_dequantize(problem, current());
+  }
+  void dequantize_nvfp4(const Nvfp4DequantizeProblem& problem) override {
+    launch_dequantize_nvfp4(problem, current());
+  }
+  void quantize_nvfp4(const Nvfp4QuantizeProblem& problem) override {
+    launch_quantize_nvfp4(problem, current());
+  }
+
+  std::string why_not(const AttentionE4m3Problem& problem) override {
+    return attention_->why_not(problem);
+  }
+  void attention(const AttentionE4m3Problem& problem) override {
+    attention_->run(problem, current());
+  }
 
   std::string why_not(const GemmProblem& problem) override { return gemm_->why_not(problem); }
   void gemm(const GemmProblem& problem) override { gemm_->run(problem, current()); }
@@ -183,7 +202,7 @@ class TorchCuda : public CudaDevice {
   std::unique_ptr<CudaEvent> record() override { return std::make_unique<StreamEvent>(stream()); }
   std::unique_ptr<CudaGraph> capture(const std::function<void()>& body) override {
     synchronize();
-    return std::make_unique<TorchGraph>(body);
+    return std::make_unique<TorchGraph>(body, pool_);
   }
 
   CudaMemory memory() const override {
@@ -223,6 +242,9 @@ class TorchCuda : public CudaDevice {
   cudaEvent_t joined_ = nullptr;
   bool uses_side_ = true;
   std::optional<GemmPlans> gemm_;
+  std::optional<AttentionPlans> attention_;
+  /// Shared by all graphs, which never run at the same time: what one frees when its recording ends, the next one uses.
+  at::cuda::MempoolId_t pool_{0, 0};
   Uploader* uploader_ = nullptr;
 };
 

@@ -59,6 +59,19 @@ __device__ inline void store8_e4m3(std::uint8_t* to, const float* in, float inve
   *reinterpret_cast<uint2*>(to) = make_uint2(words[0], words[1]);
 }
 
+/// Eight bf16 values of E4M3 codes times scale.
+__device__ inline void load8_e4m3(const std::uint8_t* from, float scale, float* out) {
+  const uint2 words = *reinterpret_cast<const uint2*>(from);
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const std::uint32_t word = i < 2 ? words.x : words.y;
+    const auto pair = static_cast<__nv_fp8x2_storage_t>(word >> (i % 2 * 16));
+    const float2 values = __half22float2(__nv_cvt_fp8x2_to_halfraw2(pair, __NV_E4M3));
+    out[2 * i] = values.x * scale;
+    out[2 * i + 1] = values.y * scale;
+  }
+}
+
 /// x / (1 + exp(-2 u)) with u = sqrt(2 / pi) (x + 0.044715 x^3), which is 0.5 x (1 + tanh(u)).
 __device__ inline float gelu_tanh_value(float x) {
   constexpr float kFactor = -2.0F * 0.7978845608F;
