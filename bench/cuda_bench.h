@@ -24,7 +24,14 @@ Json measure_kernels(const Json& ceilings);
 /// FLUX.1's products: the library's first choice, and with `tune` the best of its candidates.
 Json measure_gemms(bool tune);
 
+/// How a transformer's step is measured.
+struct StepOptions {
+  int steps = 30;              ///< timed after seconds of others
+  bool fp8_attention = false;  ///< in every step
+  bool fp4_activations = false;  ///< of NVFP4 layers
+};
+
 /// A transformer's denoise step at 1024 x 1024: load, first step, replayed steps, memory.
-Json measure_step(const std::string& folder, int steps);
+Json measure_step(const std::string& folder, const StepOptions& options);
 
 }  // namespace ditq::bench

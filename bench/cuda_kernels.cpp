@@ -7,8 +7,10 @@
 #include "kernels/cuda_device.h"
 #include "nn/linear_kernel.h"
 #include "ops/attention.h"
+#include "ops/attention_fp8.h"
 #include "ops/linear.h"
 #include "ops/modulate.h"
+#include "ops/nvfp4.h"
 #include "ops/positions.h"
 #include "ops/quantize.h"
 #include "ops/rope.h"
@@ -102,17 +104,96 @@ Json quantize_row(const test::QuantizeCase& c, const Json& ceilings) {
              static_cast<double>(c.rows * c.columns) * 3, ceilings);
 }
 
-Json attention_row(std::int64_t tokens, bool own) {
+/// norm, rope and quantization in front of FP8 attention, the values' scale found on the way.
+Json rope_codes_row(const test::RopeCase& c, const Json& ceilings) {
+  std::vector<Tensor> qkv;
+  for (std::size_t i = 0; i < kTurns; ++i) {
+    qkv.push_back(device_normal(i, {c.batch, c.tokens, 3, c.heads, c.head_dim}));
+  }
+  const Tensor weight = device_normal(3, {c.head_dim});
+  const Rope rope = make_rope(grid_positions(0, c.tokens, 1), {16, 56, 56}, 10000).to(kGpu);
+  const AttentionScales scales(0.03F, 0.03F, 0, kGpu);
+  const Tensor found = filled({3}, 0, at::kFloat, kGpu);
+  std::size_t turn = 0;
+  const double ms = time_device(
+      [&] {
+        const Tensor& all = qkv[turn++ % kTurns];
+        joint_norm_rope_e4m3({.q = all.select(2, 0),
+                              .k = all.select(2, 1),
+                              .text_tokens = c.text,
+                              .text_q = weight,
+                              .text_k = weight,
+                              .image_q = weight,
+                              .image_k = weight},
+                             all.select(2, 2), rope, scales, found);
+      },
+      40);
+  const double values = static_cast<double>(c.batch * c.tokens * c.heads * c.head_dim);
+  // Values are read twice: once for their scale.
+  return row(fmt::format("qkv_norm_rope {}x{}x{} ->e4m3", c.tokens, c.heads, c.head_dim), ms,
+             values * 11, ceilings);
+}
+
+Json attention_result(const std::string& name,
+                      std::int64_t tokens,
+                      double milliseconds,
+                      double ceiling) {
+  const double rate = tera(4.0 * 24 * 128 * static_cast<double>(tokens * tokens), milliseconds);
+  return {{"kernel", fmt::format("attention {} {}", tokens, name)},
+          {"ms", milliseconds},
+          {"TFLOP/s", rate},
+          {"% of product", 100 * rate / ceiling}};
+}
+
+void add_attention_rows(std::int64_t tokens, const Json& ceilings, Json& rows) {
+  const int repeats = tokens > 10000 ? 4 : 20;
   const auto part = [&](std::uint64_t seed) {
     return device_normal(seed, {1, tokens, 3, 24, 128}).select(2, 1).transpose(1, 2);
   };
   const Tensor q = part(1), k = part(2), v = part(3);
-  const double ms =
-      time_device([&] { own ? attention(q, k, v) : reference::attention(q, k, v); }, 20);
-  const double flops = 4.0 * 24 * 128 * static_cast<double>(tokens * tokens);
-  return {{"kernel", fmt::format("attention {} {}", tokens, own ? "as chosen" : "torch's choice")},
-          {"ms", ms},
-          {"TFLOP/s", tera(flops, ms)}};
+  const double bf16 = ceilings["bf16 TFLOP/s"].get<double>();
+  rows.push_back(attention_result("bf16 as chosen", tokens,
+                                  time_device([&] { attention(q, k, v); }, repeats), bf16));
+  rows.push_back(attention_result(
+      "bf16 torch's choice", tokens,
+      time_device([&] { reference::attention(q, k, v); }, repeats), bf16));
+  const AttentionExtents extents{
+      .batch = 1, .tokens = tokens, .heads = 24, .head_dim = 128, .out_row_stride = 15360};
+  const std::string why_not = why_no_attention_e4m3(extents, kGpu, at::kBFloat16);
+  if (!why_not.empty()) {
+    rows.push_back({{"kernel", fmt::format("attention {} fp8", tokens)}, {"not", why_not}});
+    return;
+  }
+  const Tensor codes =
+      to_form(device_normal(4, {tokens, 9216}), {.e4m3 = true, .scale = 0.03F})
+          .view({1, tokens, 3, 24, 128});
+  const QkvCodes qkv{.q = codes.select(2, 0),
+                     .k = codes.select(2, 1),
+                     .v = codes.select(2, 2),
+                     .v_scale = from_values(std::vector<float>{0.03F, 33.3F}).to(kGpu)};
+  const AttentionScales scales(0.03F, 0.03F, 0, kGpu);
+  const Tensor out = empty({1, tokens, 15360}, at::kFloat8_e4m3fn, kGpu).narrow(2, 0, 3072);
+  rows.push_back(attention_result("fp8", tokens,
+                                  time_device([&] { attention_e4m3(qkv, scales, out); }, repeats),
+                                  ceilings["fp8 TFLOP/s"].get<double>()));
+}
+
+/// A packed NVFP4 weight to bf16, in front of its product.
+Json expand_row(std::int64_t n, std::int64_t k, const Json& ceilings) {
+  std::vector<Tensor> codes, scales;
+  for (std::size_t i = 0; i < kTurns; ++i) {
+    codes.push_back(device_normal(i, {n, k / 4}).view(at::kByte));
+    scales.push_back(device_normal(i + 9, {n, k / 32}).view(at::kByte));
+  }
+  std::size_t turn = 0;
+  const double ms = time_device(
+      [&] {
+        const std::size_t i = turn++ % kTurns;
+        dequantize_nvfp4(codes[i], scales[i]);
+      },
+      40);
+  return row(fmt::format("expand nvfp4 {}x{}", n, k), ms,
+             static_cast<double>(n * k) * (2 + 0.5 + 1.0 / 16), ceilings);
 }
 
 /// A product as the engine runs it, with its operands.
@@ -252,13 +333,17 @@ Json measure_kernels(const Json& ceilings) {
     if (c.timed) rows.push_back(norm_row(c, ceilings));
   }
   for (const auto& c : test::kRopeCases) {
-    if (c.timed) rows.push_back(rope_row(c, ceilings));
+    if (!c.timed) continue;
+    rows.push_back(rope_row(c, ceilings));
+    rows.push_back(rope_codes_row(c, ceilings));
   }
   for (const auto& c : test::kQuantizeCases) {
     if (c.timed) rows.push_back(quantize_row(c, ceilings));
   }
-  rows.push_back(attention_row(4608, true));
-  rows.push_back(attention_row(4608, false));
+  for (const std::int64_t tokens : {4608, 32768}) add_attention_rows(tokens, ceilings, rows);
+  for (const auto& [n, k] : {std::pair<std::int64_t, std::int64_t>{9216, 3072}, {3072, 15360}}) {
+    rows.push_back(expand_row(n, k, ceilings));
+  }
   return rows;
 }
 

@@ -1,5 +1,6 @@
 // usage: cuda_bench [--table FILE] [--tune] [--steps N] [--one-stream | --two-streams] [--fast | --precise]
-//        [kernels] [gemms] [step:FOLDER]...
+//        [--fp8-attention | --bf16-attention] [--fp4-activations | --bf16-activations] [kernels] [gemms] [step:FOLDER]...
+// Words count for what follows them.
 // Times the GPU engine on this machine, random data throughout: the device's ceilings, every kernel of the case table,
 // FLUX.1's products, and whole denoise steps of transformers ('ditq synth' makes them). JSON, one object a line.
 // --table: kernel choices to start from; with --tune those found are written there.
@@ -42,7 +43,7 @@ void read_table(const std::string& path) {
 
 int run(const std::vector<std::string>& words) {
   bool tune = false;
-  int steps = 30;
+  bench::StepOptions options;
   std::string table;
   if (choose_device("cuda").is_cpu()) return 4;
   print("device", {{"name", cuda().info().name}, {"libraries", cuda().libraries()}});
@@ -57,8 +58,12 @@ int run(const std::vector<std::string>& words) {
     } else if (word == "--fast" || word == "--precise") {
       cuda().use_fast_accumulation(word == "--fast");
       print("accumulation", word.substr(2));
+    } else if (word == "--fp8-attention" || word == "--bf16-attention") {
+      options.fp8_attention = word == "--fp8-attention";
+    } else if (word == "--fp4-activations" || word == "--bf16-activations") {
+      options.fp4_activations = word == "--fp4-activations";
     } else if (word == "--steps") {
-      steps = std::atoi(words.at(++i).c_str());
+      options.steps = std::atoi(words.at(++i).c_str());
     } else if (word == "--table") {
       table = words.at(++i);
       read_table(table);
@@ -69,7 +74,7 @@ int run(const std::vector<std::string>& words) {
     } else if (word == "gemms") {
       print("gemm", bench::measure_gemms(tune));
     } else if (word.starts_with("step:")) {
-      print("step", bench::measure_step(word.substr(5), steps));
+      print("step", bench::measure_step(word.substr(5), options));
     } else {
       std::fprintf(stderr, "cuda_bench: unknown word '%s'\n", word.c_str());
       return 2;

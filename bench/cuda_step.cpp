@@ -31,6 +31,22 @@ std::size_t checkpoint_bytes(const TransformerSource& source) {
   return bytes;
 }
 
+/// Bits that the device keeps of each parameter of the layers that are quantized; 0 where none is.
+double quantized_bits(const Weights& weights) {
+  double bits = 0;
+  double parameters = 0;
+  for (const LayerRecord& layer : weights.layers()) {
+    if (layer.scheme == "bf16") continue;
+    bits += 8 * static_cast<double>(layer.memory);
+    double count = layer.scheme == "nvfp4" ? 2 : 1;  // codes in a byte
+    for (const std::int64_t extent : weights.tensors().tensors().at(layer.module + ".weight").shape) {
+      count *= static_cast<double>(extent);
+    }
+    parameters += count;
+  }
+  return parameters == 0 ? 0 : bits / parameters;
+}
+
 /// Milliseconds of each of `count` replayed steps, after `warm` seconds of them.
 std::vector<double> time_steps(const std::function<void(std::int64_t)>& step,
                                double warm,
@@ -58,15 +74,20 @@ std::vector<double> time_steps(const std::function<void(std::int64_t)>& step,
 
 }  // namespace
 
-Json measure_step(const std::string& folder, int steps) {
+Json measure_step(const std::string& folder, const StepOptions& options) {
   const auto begin = Clock::now();
   const TransformerSource source = resolve_transformer(folder, "");
   const Weights weights(source.tensors,
-                        {.dtype = at::kBFloat16, .quant = source.quant, .device = kGpu});
+                        {.dtype = at::kBFloat16,
+                         .quant = source.quant,
+                         .nvfp4_activations = options.fp4_activations ? Nvfp4Activations::fp4
+                                                                      : Nvfp4Activations::bf16,
+                         .device = kGpu});
   const Flux1Dims dims = parse_flux1_dims(source.config, source.config_path);
   const Flux1Transformer model(weights, dims);
   cuda().synchronize();
   const double load = seconds_since(begin);
+  const std::size_t weight_bytes = cuda().memory().allocated;
 
   constexpr std::int64_t kText = 512;
   constexpr std::int64_t kSide = 64;
@@ -76,6 +97,14 @@ Json measure_step(const std::string& folder, int steps) {
     timesteps.push_back(
         timestep_input(1000.0F - 35.0F * static_cast<float>(i), 1, at::kBFloat16, kGpu));
   }
+  const AttentionArithmetic attention =
+      options.fp8_attention ? AttentionArithmetic::fp8 : AttentionArithmetic::plain;
+  const auto plan_begin = Clock::now();
+  if (options.fp8_attention) {
+    const std::string why_not = model.why_no_fp8_attention(1, kText + kSide * kSide);
+    if (!why_not.empty()) return {{"transformer", folder}, {"not", why_not}};
+  }
+  const double plan = seconds_since(plan_begin);
   const auto prepare_begin = Clock::now();
   const Flux1Prepared run =
       model.prepare(timesteps, {.txt = device_normal(1, {1, kText, dims.joint_attention_dim}),
@@ -87,7 +116,7 @@ Json measure_step(const std::string& folder, int steps) {
 
   const Tensor latents = device_normal(3, {1, kSide * kSide, dims.in_channels});
   Flux1Steps stepper(model);
-  const auto step = [&](std::int64_t i) { stepper(latents, run, i % kSteps); };
+  const auto step = [&](std::int64_t i) { stepper(latents, run, i % kSteps, attention); };
   const auto first_begin = Clock::now();
   step(0);
   cuda().synchronize();
@@ -106,12 +135,17 @@ Json measure_step(const std::string& folder, int steps) {
     if (i >= 3) alone.push_back(end->milliseconds_since(*start));
   }
   std::sort(alone.begin(), alone.end());
-  const std::vector<double> times = time_steps(step, 3.0, steps);
+  const std::vector<double> times = time_steps(step, 3.0, options.steps);
   const auto at = [&](double share) {
     return times[static_cast<std::size_t>(share * static_cast<double>(times.size() - 1))];
   };
   const CudaMemory memory = cuda().memory();
   return {{"transformer", folder},
+          {"attention", options.fp8_attention ? "fp8" : "bf16"},
+          {"NVFP4 activations", options.fp4_activations ? "fp4" : "bf16"},
+          {"FP8 attention's kernels made in ms", plan * 1000},
+          {"weights GB", static_cast<double>(weight_bytes) * 1e-9},
+          {"bits per parameter of quantized layers", quantized_bits(weights)},
           {"load s", load},
           {"checkpoint GiB", gib(checkpoint_bytes(source))},
           {"load GiB/s", gib(checkpoint_bytes(source)) / load},

@@ -91,6 +91,10 @@ void declare_measure(Flags& flags, CompareRequest& request, CompareFlags& more) 
             "The reference's FP4 kernel; see --fp4-gemm-backend");
   flags.add("candidate-fp4-gemm-backend", request.candidate_fp4_gemm_backend, "NAME",
             "The candidate's");
+  flags.add("reference-attention-backend", request.reference_attention_backend, "NAME",
+            "The reference's attention; see --attention-backend");
+  flags.add("candidate-attention-backend", request.candidate_attention_backend, "NAME",
+            "The candidate's");
 }
 
 /// "component=path" pairs, and --reference-vae-path and the like.

@@ -99,6 +99,12 @@ void GenerateFlags::declare_run() {
            "FP8 products on a GPU: fast (default: sums stay in the matrix units, as in SGLang) or "
            "precise (f32 in between)")
       .choices({"fast", "precise"});
+  flags_.add("attention-backend", request_.run.attention_backend, "NAME",
+             "auto (default: cudnn on Hopper and later, else torch_sdpa), or fp8: queries, keys, "
+             "values and the softmax's weights in E4M3, on a CPU emulated");
+  flags_.add("fp8-attention-steps", request_.run.fp8_attention_steps, "FIRST:LAST",
+             "Steps in which --attention-backend fp8 counts, as a slice of Python's (1:-1: all but "
+             "the first and the last; ':' all)");
   flags_.add("dit-cpu-offload", request_.run.dit_cpu_offload, "Offload the transformer").hidden();
 }
 

@@ -247,9 +247,10 @@ class CudaDevice {
 
   virtual void synchronize() = 0;
   virtual std::unique_ptr<CudaEvent> record() = 0;
-  /// Records the device work of `body`, which must have run once before. Tensors that it makes and frees share their memory
-  /// with those of other graphs; results leave in tensors that were there before.
-  virtual std::unique_ptr<CudaGraph> capture(const std::function<void()>& body) = 0;
+  /// Records the device work of `body`, which must have run once before. Tensors that it makes live as long as the graph;
+  /// the memory of those that it frees again is shared with that of `companion`, a graph that never runs beside it.
+  virtual std::unique_ptr<CudaGraph> capture(const std::function<void()>& body,
+                                             const CudaGraph* companion = nullptr) = 0;
 
   virtual CudaMemory memory() const = 0;
   virtual void reset_peak_memory() = 0;

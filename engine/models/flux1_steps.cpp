@@ -17,6 +17,13 @@ void Flux1Steps::fill(const Tensor& latents, const Flux1Prepared& run, std::int6
   buffers_.rope.sin.copy_(run.rope.sin);
 }
 
+const CudaGraph* Flux1Steps::any_graph() const {
+  for (const auto& [attention, recording] : recordings_) {
+    if (recording.graph != nullptr) return recording.graph.get();
+  }
+  return nullptr;
+}
+
 void Flux1Steps::evaluate(AttentionArithmetic attention) {
   const Tensor out = model_.step(buffers_.latents, buffers_.text, buffers_.modulations,
                                  buffers_.rope, attention);
@@ -50,7 +57,7 @@ Tensor Flux1Steps::operator()(const Tensor& latents,
     // The graph's tensors come from memory of its own: what the first evaluation used is given back before.
     cuda().synchronize();
     cuda().release_cached();
-    recording.graph = cuda().capture([&] { evaluate(attention); });
+    recording.graph = cuda().capture([&] { evaluate(attention); }, any_graph());
   }
   recording.graph->replay();
   return buffers_.velocity;

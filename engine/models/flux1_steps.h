@@ -33,6 +33,7 @@ class Flux1Steps {
   bool fits(const Tensor& latents, const Flux1Prepared& run) const;
   void fill(const Tensor& latents, const Flux1Prepared& run, std::int64_t step);
   void evaluate(AttentionArithmetic attention);
+  const CudaGraph* any_graph() const;
 
   /// What is known of one arithmetic at the last shape.
   struct Recording {

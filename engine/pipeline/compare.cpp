@@ -101,9 +101,12 @@ struct BothRuns {
 };
 
 /// One side's options. The environment does not choose its FP4 backend: SGLang's tool clears the variable.
-RunOptions side_options(const CompareRequest& request, const std::string& fp4_gemm_backend) {
+RunOptions side_options(const CompareRequest& request,
+                        const std::string& fp4_gemm_backend,
+                        const std::string& attention_backend) {
   RunOptions out = request.generate.run;
   if (!fp4_gemm_backend.empty()) out.fp4_gemm_backend = fp4_gemm_backend;
+  if (!attention_backend.empty()) out.attention_backend = attention_backend;
   out.fp4_backend_environment = false;
   return out;
 }
@@ -112,7 +115,8 @@ BothRuns run_both(const CompareRequest& request) {
   BothRuns out{.request = request.generate, .reference = {}, .candidate = {}};
   {
     const auto pipeline =
-        load_pipeline(request.reference, side_options(request, request.reference_fp4_gemm_backend));
+        load_pipeline(request.reference, side_options(request, request.reference_fp4_gemm_backend,
+                                                      request.reference_attention_backend));
     log_summary(pipeline->description(), "reference");
     const PictureRequest resolved = pipeline->resolve(request.generate);
     select_step(request.trajectory_step_index, resolved.steps);
@@ -120,7 +124,8 @@ BothRuns run_both(const CompareRequest& request) {
     out.reference = measure(*pipeline, out.request, request);
   }
   const auto pipeline =
-      load_pipeline(request.candidate, side_options(request, request.candidate_fp4_gemm_backend));
+      load_pipeline(request.candidate, side_options(request, request.candidate_fp4_gemm_backend,
+                                                    request.candidate_attention_backend));
   log_summary(pipeline->description(), "candidate");
   out.candidate = measure(*pipeline, out.request, request);
   return out;

@@ -32,6 +32,8 @@ struct RunOptions {
       fp4_gemm_backend;  ///< SGLang's name of a kernel; empty: the environment's choice, or the default
   bool fp4_backend_environment = true;    ///< SGLANG_DIFFUSION_FLASHINFER_FP4_GEMM_BACKEND counts
   std::string fp8_accumulation = "fast";  ///< on a GPU: fast or precise
+  std::string attention_backend;          ///< auto (or empty), fp8, or a backend's name
+  std::string fp8_attention_steps = "1:-1";  ///< the steps in which fp8 counts, as a slice of all
   bool dit_cpu_offload =
       false;  ///< asked for: forced off with a warning for FP8, unsupported otherwise
 };
@@ -76,6 +78,8 @@ struct CompareRequest {
   std::string
       reference_fp4_gemm_backend;  ///< as RunOptions::fp4_gemm_backend, for one side; empty: the shared one
   std::string candidate_fp4_gemm_backend;
+  std::string reference_attention_backend;  ///< likewise
+  std::string candidate_attention_backend;
   std::string reference_file;  ///< --reference: a trajectory or a picture; no model is loaded
   std::string candidate_file;
   std::int64_t warmup_runs = 0;

@@ -135,6 +135,7 @@ class Flux1Pipeline : public Pipeline {
   std::int64_t latent_side(std::int64_t pixels) const { return pixels / patch_pixels() * 2; }
 
   void check_components() const;
+  void check_attention(const PictureRequest& request) const;
   void describe(const TransformerSource& source, const RunOptions& options);
   Tensor initial_latents(const PictureRequest& request, std::int64_t batch) const;
   Flux1Conditions conditions(const std::vector<std::string>& prompts,
@@ -178,16 +179,13 @@ void Flux1Pipeline::check_components() const {
 }
 
 /// The choice of an FP4 kernel, where it concerns anybody.
-std::optional<Fp4Backend> fp4_backend(const TransformerSource& source, const RunOptions& options) {
-  Fp4Backend backend = choose_fp4_backend(options);
+std::optional<Fp4Backend> fp4_backend(const TransformerSource& source,
+                                      const RunOptions& options,
+                                      const at::Device& device) {
+  Fp4Backend backend = choose_fp4_backend(options, device.is_cuda());
   if (source.quant.scheme != Scheme::nvfp4 && backend.from == "default") return std::nullopt;
   if (source.quant.scheme != Scheme::nvfp4) backend.running = "none: no layer is NVFP4";
   return backend;
-}
-
-/// Whose attention the transformer runs on (ops/attention.cpp).
-std::string attention_backend(const at::Device& device) {
-  return device.is_cuda() && cuda().info().major >= 9 ? "cudnn" : "torch_sdpa";
 }
 
 void Flux1Pipeline::describe(const TransformerSource& source, const RunOptions& options) {
@@ -200,8 +198,8 @@ void Flux1Pipeline::describe(const TransformerSource& source, const RunOptions& 
                   .scheme_source = source.quant.source,
                   .dtype = options.dtype,
                   .device = device_name(device_),
-                  .attention_backend = attention_backend(device_),
-                  .fp4_backend = fp4_backend(source, options),
+                  .attention = choose_attention_backend(options, device_),
+                  .fp4_backend = fp4_backend(source, options, device_),
                   .layers = weights_.layers()};
   std::vector<std::string> unused = weights_.unused();
   // ModelOpt leaves the amax of attention's quantizers behind.
@@ -249,6 +247,7 @@ PictureRequest Flux1Pipeline::resolve(const GenerateRequest& request) const {
                             step, out.width, out.height, out.width / step * step,
                             out.height / step * step));
   }
+  check_attention(out);
   if (!out.negative_prompt.empty() && out.true_cfg_scale <= 1) {
     log_warning("--negative-prompt has no effect without --true-cfg-scale above 1");
   }
@@ -267,6 +266,18 @@ PictureRequest Flux1Pipeline::resolve(const CalibrateRequest& request) const {
       .num_inference_steps = request.n_steps,
       .guidance_scale = request.guidance_scale.value_or(defaults.guidance),
       .max_sequence_length = request.max_sequence_length.value_or(defaults.max_sequence_length)});
+}
+
+/// Makes the kernels of FP8 attention where it was asked for. Errors: unsupported.
+void Flux1Pipeline::check_attention(const PictureRequest& request) const {
+  if (!description_.attention.fp8) return;
+  const std::int64_t image =
+      latent_side(request.height) / 2 * (latent_side(request.width) / 2);
+  const std::string why_not =
+      transformer_.why_no_fp8_attention(1, request.max_sequence_length + image);
+  if (why_not.empty()) return;
+  throw Error(ErrorCode::unsupported, "--attention-backend fp8 does not run here",
+              {.expected = "--attention-backend auto", .found = why_not});
 }
 
 /// [batch, tokens, C] packed, on the device.
@@ -315,9 +326,13 @@ Velocity Flux1Pipeline::velocity(const PictureRequest& request, const FlowMatchS
   const auto prepare = [&](const std::string& prompt) {
     return transformer_.prepare(timesteps, conditions({prompt}, request));
   };
-  const auto predictor = [this](Flux1Prepared run) {
-    return [this, run = std::move(run)](const Tensor& latents, std::size_t step) {
-      return steps_(latents, run, static_cast<std::int64_t>(step));
+  const auto predictor = [this, count = request.steps](Flux1Prepared run) {
+    return [this, count, run = std::move(run)](const Tensor& latents, std::size_t step) {
+      const auto index = static_cast<std::int64_t>(step);
+      const AttentionBackend& attention = description_.attention;
+      const bool fp8 = attention.fp8 && attention.steps.contains(index, count);
+      return steps_(latents, run, index,
+                    fp8 ? AttentionArithmetic::fp8 : AttentionArithmetic::plain);
     };
   };
   const auto positive = predictor(prepare(request.prompt));
@@ -341,7 +356,8 @@ MemoryPlan Flux1Pipeline::plan_run(const PictureRequest& request) const {
        .image_tokens = latent_side(request.height) / 2 * (latent_side(request.width) / 2),
        .height = request.height,
        .width = request.width,
-       .steps = request.steps},
+       .steps = request.steps,
+       .expands_weights = description_.scheme == "nvfp4"},
       dtype_);
   check_memory(plan);
   return plan;

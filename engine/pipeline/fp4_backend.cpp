@@ -24,6 +24,7 @@ constexpr std::array<std::string_view, 7> kNames = {"auto",
 constexpr const char* kExpected =
     "auto, cudnn, cutlass, trtllm, flashinfer_cudnn, flashinfer_cutlass or flashinfer_trtllm";
 constexpr const char* kRunning = "cpu_emulation";
+constexpr const char* kRunningOnGpu = "cublaslt_bf16_emulation";
 
 std::string lower(std::string text) {
   std::transform(text.begin(), text.end(), text.begin(),
@@ -47,8 +48,11 @@ std::string from_environment() {
 
 }  // namespace
 
-Fp4Backend choose_fp4_backend(const RunOptions& options) {
-  Fp4Backend out{.requested = "default", .from = "default", .running = kRunning, .reason = {}};
+Fp4Backend choose_fp4_backend(const RunOptions& options, bool gpu) {
+  Fp4Backend out{.requested = "default",
+                 .from = "default",
+                 .running = gpu ? kRunningOnGpu : kRunning,
+                 .reason = {}};
   if (!options.fp4_gemm_backend.empty()) {
     out.requested = lower(options.fp4_gemm_backend);
     out.from = "--fp4-gemm-backend";

@@ -163,6 +163,10 @@ void log_summary(const PipelineDescription& pipeline, const std::string& name) {
     log_verbose(fmt::format("  {} layers {}", count, arithmetic));
   }
   log_nvfp4(pipeline);
+  const AttentionBackend& attention = pipeline.attention;
+  if (!attention.fp8) return;
+  log_info(fmt::format("attention: FP8 ({}) in steps {} of all, {} in the others", attention.kernel,
+                       attention.range, attention.plain));
 }
 
 void run_generations(Pipeline& pipeline,

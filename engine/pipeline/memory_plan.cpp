@@ -37,12 +37,15 @@ MemoryPlan plan_memory(std::size_t weights,
   // Shifts, scales and gates of all blocks at every step: 6 D twice, 3 D, and 2 D at the end.
   const auto modulations =
       static_cast<double>(size.steps * (12 * dims.num_layers + 3 * dims.num_single_layers + 2));
+  // The largest weights, D x 4 D, of both streams at a time; the blocks' outputs do not fit into what they leave.
+  const double expanded = size.expands_weights ? 2 * 5 * hidden * hidden * element : 0;
   const auto& channels = vae.block_out_channels;
   const auto widest = static_cast<double>(channels[std::min<std::size_t>(1, channels.size() - 1)]);
   const auto pixels = static_cast<double>(size.height * size.width);
   return {
       .weights = weights,
-      .steps = static_cast<std::size_t>((tokens * kRowsPerToken + modulations) * hidden * element),
+      .steps = static_cast<std::size_t>((tokens * kRowsPerToken + modulations) * hidden * element +
+                                        expanded),
       .decoding = static_cast<std::size_t>(pixels * widest * element * kPicturesAtOnce)};
 }
 

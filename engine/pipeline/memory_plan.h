@@ -26,6 +26,7 @@ struct PictureSize {
   std::int64_t height = 0;
   std::int64_t width = 0;
   std::int64_t steps = 0;
+  bool expands_weights = false;  ///< products expand packed weights in front of them
 };
 
 /// The plan of a run of FLUX.1 with `weights` bytes loaded.

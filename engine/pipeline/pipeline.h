@@ -9,6 +9,7 @@
 
 #include "media/picture.h"
 #include "nn/layer_listener.h"
+#include "pipeline/attention_backend.h"
 #include "pipeline/engine.h"
 #include "pipeline/fp4_backend.h"
 #include "tensor/tensor.h"
@@ -77,7 +78,7 @@ struct PipelineDescription {
   std::string scheme_source;  ///< where the scheme was declared
   std::string dtype;          ///< "bf16" or "fp32"
   std::string device;         ///< "cpu", "cuda:0 (…)"
-  std::string attention_backend;
+  AttentionBackend attention;
   std::optional<Fp4Backend> fp4_backend;  ///< where there are NVFP4 layers or somebody chose one
   std::vector<LayerRecord> layers;        ///< of the transformer
 };

@@ -3,9 +3,12 @@
 #include <gtest/gtest.h>
 
 #include "cuda/environment.h"
+#include "nn/linear_cuda.h"
 #include "nn/linear_kernel.h"
+#include "ops/nvfp4.h"
 #include "ops/quantize.h"
 #include "support/cuda_cases.h"
+#include "support/random_nvfp4.h"
 #include "support/tensors.h"
 
 namespace ditq {
@@ -87,6 +90,137 @@ TEST(CudaLinear, Fp8AgreesWithTheDefinition) {
       EXPECT_GE(test::cosine(values_out, limited), 0.9990);
     }
   }
+}
+
+/// An NVFP4 layer's weight on the GPU, and what it stands for.
+struct Nvfp4Layer {
+  test::RandomWeight weight;
+  Tensor bias;
+  float weight_scale_2 = 0.00031F, input_scale = 0.0123F;
+
+  Nvfp4Layer(const test::LinearCase& c, std::uint32_t seed)
+      : weight(seed, c.n, c.k), bias(values(seed, {c.n})) {}
+
+  LinearKernel kernel(bool fp4) const {
+    return cuda_nvfp4_kernel(on_gpu(weight.codes), on_gpu(weight.scales), weight_scale_2,
+                             fp4 ? input_scale : 0, /*lacks_input_scale=*/false, on_gpu(bias));
+  }
+};
+
+std::vector<test::LinearCase> nvfp4_cases() {
+  std::vector<test::LinearCase> out;
+  for (const test::LinearCase& c : small_cases()) {
+    if (c.k % 16 == 0) out.push_back(c);
+  }
+  return out;
+}
+
+TEST(CudaNvfp4, ExpandsWeightsExactly) {
+  DITQ_NEEDS_GPU();
+  for (const auto& [n, k] : {std::pair<std::int64_t, std::int64_t>{1, 16}, {65, 48}, {512, 3072}}) {
+    const test::RandomWeight weight(static_cast<std::uint32_t>(n), n, k);
+    const Tensor ours = dequantize_nvfp4(on_gpu(weight.codes), on_gpu(weight.scales));
+    EXPECT_EQ(test::max_abs(ours.cpu(), weight.values), 0) << n << " x " << k;
+  }
+}
+
+TEST(CudaNvfp4, QuantizesActivationsAsTheCpuDoes) {
+  DITQ_NEEDS_GPU();
+  for (const auto& [m, k] : {std::pair<std::int64_t, std::int64_t>{1, 16}, {7, 4112}, {320, 256}}) {
+    Tensor x = values(3, {m, k});
+    x[0].narrow(0, 0, 4).copy_(from_values(std::vector<float>{0, -0.0F, 3e4F, -1e-20F}));
+    EXPECT_EQ(test::max_abs(quantize_nvfp4(on_gpu(x), 0.0123F).cpu(), quantize_nvfp4(x, 0.0123F)), 0)
+        << m << " x " << k;
+  }
+}
+
+TEST(CudaNvfp4, ProductIsThatOfTheExpandedWeightBitForBit) {
+  DITQ_NEEDS_GPU();
+  for (const test::LinearCase& c : nvfp4_cases()) {
+    SCOPED_TRACE(testing::Message() << c.m << " x " << c.n << " x " << c.k);
+    const Nvfp4Layer layer(c, 5);
+    const Tensor x = on_gpu(values(7, {c.m, c.k}));
+    const Tensor ours = empty({c.m, c.n}, at::kBFloat16, kGpu);
+    layer.kernel(/*fp4=*/false)->run(x, ours, PostOp::none);
+    const Tensor expanded = on_gpu(layer.weight.values.to(at::kBFloat16));
+    const Tensor bias = on_gpu(layer.bias);
+    const Tensor expected = empty({c.m, c.n}, at::kBFloat16, kGpu);
+    GemmProblem problem = gemm_problem(x, expanded, bias, expected);
+    problem.alpha = layer.weight_scale_2;
+    cuda().gemm(problem);
+    EXPECT_EQ(test::max_abs(ours.cpu(), expected.cpu()), 0);
+  }
+}
+
+TEST(CudaNvfp4, AgreesWithTheDefinition) {
+  DITQ_NEEDS_GPU();
+  for (const test::LinearCase& c : nvfp4_cases()) {
+    const Nvfp4Layer layer(c, 5);
+    const Tensor x = values(7, {c.m, c.k});
+    for (const bool fp4 : {false, true}) {
+      for (const PostOp post_op : {PostOp::none, PostOp::gelu_tanh}) {
+        SCOPED_TRACE(testing::Message() << c.m << " x " << c.n << " x " << c.k << " fp4 " << fp4);
+        const Tensor out = empty({c.m, c.n}, at::kBFloat16, kGpu);
+        layer.kernel(fp4)->run(on_gpu(x), out, post_op);
+        const Tensor input = fp4 ? reference::quantize_nvfp4(x, layer.input_scale) : x;
+        const Tensor expected =
+            reference::gemm(input, layer.weight.values.to(at::kBFloat16),
+                            {.weight_scale = layer.weight_scale_2 * (fp4 ? layer.input_scale : 1),
+                             .bias = layer.bias.to(at::kFloat),
+                             .bias_after_rounding = fp4,
+                             .post_op = post_op},
+                            at::kBFloat16);
+        EXPECT_GE(test::cosine(out.cpu(), expected), 0.99999);
+        EXPECT_LE(test::relative(out.cpu(), expected), 0.01);
+      }
+    }
+  }
+}
+
+TEST(CudaNvfp4, MergesLayersOfOneScaleOnly) {
+  DITQ_NEEDS_GPU();
+  const test::LinearCase c{40, 256, 512};
+  std::vector<Nvfp4Layer> layers{{c, 1}, {c, 2}, {c, 3}};
+  const auto merge = [&] {
+    std::vector<LinearKernel> kernels;
+    std::vector<const Linear::Kernel*> all;
+    for (const Nvfp4Layer& layer : layers) {
+      kernels.push_back(layer.kernel(false));
+      all.push_back(kernels.back().get());
+    }
+    return kernels.front()->merged(all);
+  };
+  const auto merged = merge();
+  ASSERT_NE(merged, nullptr);
+  const Tensor x = on_gpu(values(7, {c.m, c.k}));
+  const Tensor out = empty({c.m, 3 * c.n}, at::kBFloat16, kGpu);
+  merged->run(x, out, PostOp::none);
+  for (std::int64_t i = 0; i < 3; ++i) {
+    const Tensor alone = empty({c.m, c.n}, at::kBFloat16, kGpu);
+    layers[static_cast<std::size_t>(i)].kernel(false)->run(x, alone, PostOp::none);
+    // Another tile of the library's may sum in another order.
+    EXPECT_GE(test::cosine(out.narrow(1, i * c.n, c.n).cpu(), alone.cpu()), 0.99999) << i;
+  }
+  layers[1].weight_scale_2 *= 2;
+  EXPECT_EQ(merge(), nullptr);
+}
+
+TEST(CudaLinear, TakesAnotherScaleOfItsInput) {
+  DITQ_NEEDS_GPU();
+  const test::LinearCase c{40, 256, 512};
+  const Layer layer(c);
+  const Tensor x = values(7, {c.m, c.k});
+  const auto kernel = cuda_fp8_kernel(on_gpu(layer.codes), layer.weight_scale, layer.input_scale,
+                                      on_gpu(layer.bias), at::kBFloat16);
+  Layer other = layer;
+  other.input_scale = 0.05F;
+  const Tensor out = empty({c.m, c.n}, at::kBFloat16, kGpu);
+  kernel->with_input_scale(other.input_scale)->run(on_gpu(x), out, PostOp::none);
+  const Tensor expected =
+      reference::gemm(reference::quantize_e4m3(x, other.input_scale),
+                      other.codes.to(at::kBFloat16), other.epilogue(PostOp::none), at::kBFloat16);
+  EXPECT_GE(test::cosine(out.cpu(), expected), 0.99999);
+  EXPECT_LE(test::relative(out.cpu(), expected), 0.01);
 }
 
 TEST(CudaLinear, MergedLayersKeepTheirScales) {

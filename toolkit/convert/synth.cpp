@@ -1,11 +1,14 @@
 #include "convert/synth.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <string_view>
 #include <thread>
+#include <utility>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -127,13 +130,29 @@ void quantize_piece(const RandomTensor& random,
                  nvfp4_global_scale(deviation * largest_quantile()), packed, scales);
 }
 
+/// The module whose scale a projection shares: ModelOpt gives those to queries, keys and values one (its export's
+/// preprocess_linear_fusion), so that they can be one product.
+std::string scale_group(const std::string& module) {
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kShared = {
+      {{".to_k", ".to_q"},
+       {".to_v", ".to_q"},
+       {".add_k_proj", ".add_q_proj"},
+       {".add_v_proj", ".add_q_proj"}}};
+  for (const auto& [ending, first] : kShared) {
+    if (module.ends_with(ending)) {
+      return module.substr(0, module.size() - ending.size()).append(first);
+    }
+  }
+  return module;
+}
+
 void add_nvfp4(const SynthRequest& request,
                const std::string& module,
                const Shape& shape,
                Plan& plan) {
   const std::string name = module + ".weight";
   const std::uint64_t count = element_count(shape);
-  const float deviation = deviation_of(module, shape);
+  const float deviation = deviation_of(scale_group(module), shape);
   const RandomTensor random(request.seed, name);
   const Shape packed{shape[0], shape[1] / 2};
   const Shape blocks{shape[0], shape[1] / static_cast<std::int64_t>(kNvfp4Block)};

@@ -121,7 +121,10 @@ struct AttentionPlans::Plan {
     describe(graph, problem);
     const auto good = [this](fe::error_t status) {
       if (status.is_good()) return true;
-      why_not = "cuDNN has no FP8 attention for this shape (" + status.get_message() + ")";
+      // What follows the first line is a log of every engine that was tried.
+      const std::string message = status.get_message();
+      why_not = "cuDNN has no FP8 attention for this shape (" +
+                message.substr(0, message.find('\n')) + ")";
       return false;
     };
     std::int64_t bytes = 0;
@@ -155,6 +158,7 @@ std::string AttentionPlans::why_not(const AttentionE4m3Problem& p) {
     return fmt::format("FP8 attention needs compute capability 9.0, this device has {}.{}",
                        device_.major, device_.minor);
   }
+  if (p.tokens < 2) return "FP8 attention needs more than one token";
   if (p.head_dim % 16 != 0) return "FP8 attention needs heads of a multiple of 16 channels";
   return plan(p).why_not;
 }

@@ -31,7 +31,7 @@ namespace {
 
 class TorchGraph : public CudaGraph {
  public:
-  TorchGraph(const std::function<void()>& body, at::cuda::MempoolId_t pool) {
+  TorchGraph(const std::function<void()>& body, at::cuda::MempoolId_t pool) : pool_(pool) {
     graph_.capture_begin(pool, cudaStreamCaptureModeThreadLocal);
     try {
       body();
@@ -46,9 +46,11 @@ class TorchGraph : public CudaGraph {
     graph_.capture_end();
   }
   void replay() override { graph_.replay(); }
+  at::cuda::MempoolId_t pool() const { return pool_; }
 
  private:
   at::cuda::CUDAGraph graph_;
+  at::cuda::MempoolId_t pool_;
 };
 
 class StreamEvent : public CudaEvent {
@@ -119,7 +121,6 @@ class TorchCuda : public CudaDevice {
     info_ = query(index);
     gemm_.emplace(info_);
     attention_.emplace(info_);
-    pool_ = at::cuda::graph_pool_handle();
     // Its threads outlive every destructor: it is never destroyed.
     uploader_ = new Uploader(index, stream());
     index_ = index;
@@ -200,9 +201,13 @@ class TorchCuda : public CudaDevice {
     cuda_check(cudaStreamSynchronize(stream()), "cudaStreamSynchronize");
   }
   std::unique_ptr<CudaEvent> record() override { return std::make_unique<StreamEvent>(stream()); }
-  std::unique_ptr<CudaGraph> capture(const std::function<void()>& body) override {
+  std::unique_ptr<CudaGraph> capture(const std::function<void()>& body,
+                                     const CudaGraph* companion) override {
     synchronize();
-    return std::make_unique<TorchGraph>(body, pool_);
+    // A pool lives as long as one of its graphs, so that none can be kept for later ones.
+    const auto pool = companion == nullptr ? at::cuda::graph_pool_handle()
+                                           : static_cast<const TorchGraph*>(companion)->pool();
+    return std::make_unique<TorchGraph>(body, pool);
   }
 
   CudaMemory memory() const override {
@@ -243,8 +248,6 @@ class TorchCuda : public CudaDevice {
   bool uses_side_ = true;
   std::optional<GemmPlans> gemm_;
   std::optional<AttentionPlans> attention_;
-  /// Shared by all graphs, which never run at the same time: what one frees when its recording ends, the next one uses.
-  at::cuda::MempoolId_t pool_{0, 0};
   Uploader* uploader_ = nullptr;
 };
 

@@ -1,0 +1,199 @@
+// FP8 attention on a GPU: its passes against their plain forms on the CPU, the whole against exact attention.
+
+#include <algorithm>
+#include <cstdio>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "cuda/environment.h"
+#include "ops/attention.h"
+#include "ops/attention_fp8.h"
+#include "ops/positions.h"
+#include "support/cuda_cases.h"
+#include "support/tensors.h"
+
+namespace ditq {
+namespace {
+
+using test::kGpu;
+using test::on_gpu;
+using test::values;
+
+/// One layer's queries, keys and values, its norms and angles; on a device.
+struct Layer {
+  Tensor qkv, weights;
+  Rope rope;
+  std::int64_t text;
+  float q_scale, k_scale;
+
+  explicit Layer(const test::RopeCase& c)
+      : qkv(values(1, {c.batch, c.tokens, 3, c.heads, c.head_dim})),
+        weights(values(2, {4, c.head_dim}).mul(0.5).abs().add(0.2)),
+        rope(make_rope(grid_positions(0, c.tokens, 1),
+                       {c.head_dim / 4, c.head_dim / 2, c.head_dim / 4},
+                       10000)),
+        text(c.text),
+        q_scale(std::max(largest_after_norm(weights[0]), largest_after_norm(weights[2])) / 448),
+        k_scale(std::max(largest_after_norm(weights[1]), largest_after_norm(weights[3])) / 448) {}
+
+  AttentionScales scales(float out, at::Device device) const {
+    return {q_scale, k_scale, out, device};
+  }
+  QkvCodes codes(at::Device device, float out = 0) const {
+    const Tensor all = device.is_cuda() ? on_gpu(qkv) : qkv.clone();
+    const Tensor w = on_device(weights, device);
+    return joint_norm_rope_e4m3({.q = all.select(2, 0),
+                                 .k = all.select(2, 1),
+                                 .text_tokens = text,
+                                 .text_q = w[0],
+                                 .text_k = w[1],
+                                 .image_q = w[2],
+                                 .image_k = w[3]},
+                                all.select(2, 2), rope.to(device), scales(out, device),
+                                filled({3}, 0, at::kFloat, device));
+  }
+};
+
+/// Share of codes that differ.
+double differing(const Tensor& ours, const Tensor& theirs) {
+  return ours.cpu().to(at::kFloat).ne(theirs.cpu().to(at::kFloat)).to(at::kFloat).mean().item<double>();
+}
+
+bool has_kernel(std::int64_t head_dim) {
+  return head_dim == 64 || head_dim == 128 || head_dim == 256;
+}
+
+TEST(CudaAttentionFp8, QuantizesInThePassOfNormAndRope) {
+  DITQ_NEEDS_GPU();
+  for (const test::RopeCase& c : test::kRopeCases) {
+    if (!has_kernel(c.head_dim)) continue;
+    SCOPED_TRACE(testing::Message() << c.tokens << " x " << c.heads << " x " << c.head_dim);
+    const Layer layer(c);
+    const QkvCodes ours = layer.codes(kGpu);
+    const QkvCodes theirs = layer.codes(at::kCPU);
+    EXPECT_EQ(test::max_abs(ours.v_scale.cpu(), theirs.v_scale), 0);
+    EXPECT_EQ(differing(ours.v, theirs.v), 0);
+    // Another order of the sum of squares moves a bf16 rounding, and that a code.
+    EXPECT_LE(differing(ours.q, theirs.q), 2e-3);
+    EXPECT_LE(differing(ours.k, theirs.k), 2e-3);
+    EXPECT_GE(test::cosine(ours.q.cpu(), theirs.q), 0.99999);
+    EXPECT_GE(test::cosine(ours.k.cpu(), theirs.k), 0.99999);
+  }
+}
+
+TEST(CudaAttentionFp8, FindsTheScaleOfZerosAndOfOneLargeValue) {
+  DITQ_NEEDS_GPU();
+  Layer layer({1, 5, 2, 128, 0});
+  layer.qkv.select(2, 2).zero_();
+  const QkvCodes zeros = layer.codes(kGpu);
+  EXPECT_EQ(zeros.v_scale.cpu()[0].item<float>(), 1.0F);
+  EXPECT_EQ(test::max_abs(zeros.v.cpu(), layer.codes(at::kCPU).v), 0);
+  layer.qkv.select(2, 2)[0][4][1][127].fill_(-3584);
+  EXPECT_EQ(layer.codes(kGpu).v_scale.cpu()[0].item<float>(), 8.0F);
+}
+
+/// Exact attention over the codes' values, [B, L, Nh * Dh] f32.
+Tensor exact(const QkvCodes& codes, const Layer& layer) {
+  const auto heads = [](const Tensor& x, float scale) {
+    return x.cpu().to(at::kFloat).mul(scale).transpose(1, 2);
+  };
+  return reference::attention(heads(codes.q, layer.q_scale), heads(codes.k, layer.k_scale),
+                              heads(codes.v, codes.v_scale.cpu()[0].item<float>()))
+      .transpose(1, 2)
+      .flatten(2);
+}
+
+double error(const Tensor& ours, const Tensor& theirs) {
+  return ours.sub(theirs).norm().div(theirs.norm()).item<double>();
+}
+
+TEST(CudaAttentionFp8, IsAsExactAsItsDefinition) {
+  DITQ_NEEDS_GPU();
+  for (const test::RopeCase& c : {test::RopeCase{1, 320, 2, 128, 64}, {2, 77, 3, 64, 5},
+                                  {1, 1000, 24, 128, 512}, {1, 33, 1, 128, 0}}) {
+    SCOPED_TRACE(testing::Message() << c.batch << " x " << c.tokens << " x " << c.heads);
+    const Layer layer(c);
+    const std::int64_t width = c.heads * c.head_dim;
+    const AttentionExtents extents{.batch = c.batch,
+                                   .tokens = c.tokens,
+                                   .heads = c.heads,
+                                   .head_dim = c.head_dim,
+                                   .out_row_stride = 5 * width};
+    const std::string why_not = why_no_attention_e4m3(extents, kGpu, at::kBFloat16);
+    if (!why_not.empty()) GTEST_SKIP() << why_not;
+    for (const float out_scale : {0.0F, 0.011F}) {
+      const QkvCodes codes = layer.codes(kGpu, out_scale);
+      const AttentionScales scales = layer.scales(out_scale, kGpu);
+      // Beside other values, which must stay.
+      const Tensor rows = filled({c.batch, c.tokens, 5 * width}, 1, at::kFloat8_e4m3fn, kGpu);
+      const Tensor out = rows.narrow(2, 0, width);
+      attention_e4m3(codes, scales, out);
+      EXPECT_EQ(rows.narrow(2, width, 4 * width).to(at::kFloat).sub(1).abs().max().item<float>(), 0);
+      const Tensor ours = empty(out.sizes(), at::kBFloat16, kGpu);
+      dequantize_into(out, scales.out_scale(codes.v_scale), ours);
+
+      const QkvCodes on_cpu{.q = codes.q.cpu(),
+                            .k = codes.k.cpu(),
+                            .v = codes.v.cpu(),
+                            .v_scale = codes.v_scale.cpu()};
+      const AttentionScales cpu_scales = layer.scales(out_scale, at::kCPU);
+      const Tensor emulated = reference::attention_e4m3(on_cpu, cpu_scales)
+                                  .to(at::kFloat)
+                                  .mul(cpu_scales.out_scale(on_cpu.v_scale));
+      const Tensor expected = exact(codes, layer);
+      const double ours_off = error(ours.cpu().to(at::kFloat), expected);
+      const double emulated_off = error(emulated, expected);
+      std::printf("  %d tokens: off by %.4f, the definition by %.4f\n", static_cast<int>(c.tokens),
+                  ours_off, emulated_off);
+      // Weights are rounded against another maximum, so that single codes differ, but by no more on the whole.
+      EXPECT_LE(ours_off, 1.15 * emulated_off + 1e-3);
+      EXPECT_GE(test::cosine(ours.cpu(), emulated), 0.998);
+      // Bits do not depend on the run.
+      const Tensor again = empty(out.sizes(), at::kFloat8_e4m3fn, kGpu);
+      const AttentionExtents plain{.batch = c.batch,
+                                   .tokens = c.tokens,
+                                   .heads = c.heads,
+                                   .head_dim = c.head_dim,
+                                   .out_row_stride = width};
+      ASSERT_EQ(why_no_attention_e4m3(plain, kGpu, at::kBFloat16), "");
+      attention_e4m3(codes, scales, again);
+      EXPECT_EQ(differing(again, out), 0);
+    }
+  }
+}
+
+TEST(CudaAttentionFp8, SaysWhatItCannotDo) {
+  DITQ_NEEDS_GPU();
+  const auto why_not = [](std::int64_t tokens, std::int64_t head_dim, at::ScalarType dtype) {
+    return why_no_attention_e4m3({.batch = 1,
+                                  .tokens = tokens,
+                                  .heads = 2,
+                                  .head_dim = head_dim,
+                                  .out_row_stride = 2 * head_dim},
+                                 kGpu, dtype);
+  };
+  for (const std::string& reason : {why_not(1, 128, at::kBFloat16), why_not(320, 96, at::kBFloat16),
+                                    why_not(320, 128, at::kFloat)}) {
+    EXPECT_NE(reason, "");
+    EXPECT_EQ(reason.find('\n'), std::string::npos);
+  }
+}
+
+TEST(CudaAttentionFp8, DequantizesEveryCode) {
+  DITQ_NEEDS_GPU();
+  std::vector<float> bits(256);
+  for (std::size_t i = 0; i < bits.size(); ++i) bits[i] = static_cast<float>(i);
+  const Tensor codes =
+      from_values(bits).to(at::kByte).view(at::kFloat8_e4m3fn).reshape({1, 4, 64});
+  const Tensor ours = empty({1, 4, 64}, at::kBFloat16, kGpu);
+  dequantize_into(on_gpu(codes), filled({1}, 0.37, at::kFloat, kGpu), ours);
+  const Tensor theirs = empty({1, 4, 64}, at::kBFloat16);
+  dequantize_into(codes, filled({1}, 0.37, at::kFloat), theirs);
+  const Tensor numbers = theirs.eq(theirs);
+  EXPECT_TRUE(numbers.eq(ours.cpu().eq(ours.cpu())).all().item<bool>());
+  EXPECT_EQ(ours.cpu().sub(theirs).masked_select(numbers).abs().max().item<float>(), 0);
+}
+
+}  // namespace
+}  // namespace ditq
