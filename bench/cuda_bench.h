@@ -26,8 +26,8 @@ Json measure_gemms(bool tune);
 
 /// How a transformer's step is measured.
 struct StepOptions {
-  int steps = 30;              ///< timed after seconds of others
-  bool fp8_attention = false;  ///< in every step
+  int steps = 30;                ///< timed after seconds of others
+  bool fp8_attention = false;    ///< in every step
   bool fp4_activations = false;  ///< of NVFP4 layers
 };
 

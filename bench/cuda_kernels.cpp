@@ -154,9 +154,9 @@ void add_attention_rows(std::int64_t tokens, const Json& ceilings, Json& rows) {
   const double bf16 = ceilings["bf16 TFLOP/s"].get<double>();
   rows.push_back(attention_result("bf16 as chosen", tokens,
                                   time_device([&] { attention(q, k, v); }, repeats), bf16));
-  rows.push_back(attention_result(
-      "bf16 torch's choice", tokens,
-      time_device([&] { reference::attention(q, k, v); }, repeats), bf16));
+  rows.push_back(attention_result("bf16 torch's choice", tokens,
+                                  time_device([&] { reference::attention(q, k, v); }, repeats),
+                                  bf16));
   const AttentionExtents extents{
       .batch = 1, .tokens = tokens, .heads = 24, .head_dim = 128, .out_row_stride = 15360};
   const std::string why_not = why_no_attention_e4m3(extents, kGpu, at::kBFloat16);
@@ -164,9 +164,8 @@ void add_attention_rows(std::int64_t tokens, const Json& ceilings, Json& rows) {
     rows.push_back({{"kernel", fmt::format("attention {} fp8", tokens)}, {"not", why_not}});
     return;
   }
-  const Tensor codes =
-      to_form(device_normal(4, {tokens, 9216}), {.e4m3 = true, .scale = 0.03F})
-          .view({1, tokens, 3, 24, 128});
+  const Tensor codes = to_form(device_normal(4, {tokens, 9216}), {.e4m3 = true, .scale = 0.03F})
+                           .view({1, tokens, 3, 24, 128});
   const QkvCodes qkv{.q = codes.select(2, 0),
                      .k = codes.select(2, 1),
                      .v = codes.select(2, 2),

@@ -39,7 +39,8 @@ double quantized_bits(const Weights& weights) {
     if (layer.scheme == "bf16") continue;
     bits += 8 * static_cast<double>(layer.memory);
     double count = layer.scheme == "nvfp4" ? 2 : 1;  // codes in a byte
-    for (const std::int64_t extent : weights.tensors().tensors().at(layer.module + ".weight").shape) {
+    for (const std::int64_t extent :
+         weights.tensors().tensors().at(layer.module + ".weight").shape) {
       count *= static_cast<double>(extent);
     }
     parameters += count;
@@ -77,12 +78,12 @@ std::vector<double> time_steps(const std::function<void(std::int64_t)>& step,
 Json measure_step(const std::string& folder, const StepOptions& options) {
   const auto begin = Clock::now();
   const TransformerSource source = resolve_transformer(folder, "");
-  const Weights weights(source.tensors,
-                        {.dtype = at::kBFloat16,
-                         .quant = source.quant,
-                         .nvfp4_activations = options.fp4_activations ? Nvfp4Activations::fp4
-                                                                      : Nvfp4Activations::bf16,
-                         .device = kGpu});
+  const Weights weights(
+      source.tensors, {.dtype = at::kBFloat16,
+                       .quant = source.quant,
+                       .nvfp4_activations =
+                           options.fp4_activations ? Nvfp4Activations::fp4 : Nvfp4Activations::bf16,
+                       .device = kGpu});
   const Flux1Dims dims = parse_flux1_dims(source.config, source.config_path);
   const Flux1Transformer model(weights, dims);
   cuda().synchronize();

@@ -70,8 +70,9 @@ struct QkNormRopeProblem {
   CodeView k_codes;
   float q_inverse = 1;
   float k_inverse = 1;
-  TokenView v;                    ///< with codes: [B, L, Nh * Dh] bf16, of which largest_v is found
-  std::uint32_t* largest_v = nullptr;  ///< with codes: raised to the bits of the largest |v|, as f32
+  TokenView v;  ///< with codes: [B, L, Nh * Dh] bf16, of which largest_v is found
+  std::uint32_t* largest_v =
+      nullptr;  ///< with codes: raised to the bits of the largest |v|, as f32
 };
 
 /// bf16 values become E4M3 codes of value * inverse_scale, saturating; with `gelu`, of gelu_tanh(value) rounded to bf16.

@@ -213,7 +213,8 @@ struct Stream {
 /// What the blocks of one step share.
 struct StepState {
   const Rope& rope;
-  Tensor found;  ///< f32 [blocks, 4], zeros: FP8 attention's memory for each block; empty: attention is plain
+  Tensor
+      found;  ///< f32 [blocks, 4], zeros: FP8 attention's memory for each block; empty: attention is plain
 
   bool fp8() const { return found.defined(); }
 };
@@ -249,7 +250,10 @@ struct DoubleBlock {
   }
 
   /// What a projection reads of attention, [B, L, D].
-  Tensor attend(const JointQkv& joint, const JointQk& qk, const StepState& state, const Tensor& found) const {
+  Tensor attend(const JointQkv& joint,
+                const JointQk& qk,
+                const StepState& state,
+                const Tensor& found) const {
     if (!state.fp8()) {
       joint_norm_rope(qk, state.rope);
       return joint.attend(quantizers);
@@ -350,8 +354,7 @@ struct SingleBlock {
               next.e4m3 ? at::kFloat8_e4m3fn : projection.scalar_type(), projection.device());
     const JointQkv joint(projection, x.tokens(), dims);
     qkv(normal, 0, joint);
-    const JointQk qk{
-        .q = joint.q, .k = joint.k, .image_q = qkv.norm_q, .image_k = qkv.norm_k};
+    const JointQk qk{.q = joint.q, .k = joint.k, .image_q = qkv.norm_q, .image_k = qkv.norm_k};
     if (!state.fp8()) joint_norm_rope(qk, state.rope);
     // One after the other: beside one another, product and attention slow each other down (docs/performance.md).
     proj_mlp.into(normal, parts.narrow(2, dims.hidden(), 4 * dims.hidden()), PostOp::gelu_tanh,

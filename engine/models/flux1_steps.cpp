@@ -25,8 +25,8 @@ const CudaGraph* Flux1Steps::any_graph() const {
 }
 
 void Flux1Steps::evaluate(AttentionArithmetic attention) {
-  const Tensor out = model_.step(buffers_.latents, buffers_.text, buffers_.modulations,
-                                 buffers_.rope, attention);
+  const Tensor out =
+      model_.step(buffers_.latents, buffers_.text, buffers_.modulations, buffers_.rope, attention);
   buffers_.velocity.copy_(out);
 }
 

@@ -1,11 +1,12 @@
 // Linear on a GPU: cuBLASLt's bf16 and FP8 products.
 
+#include "nn/linear_cuda.h"
+
 #include <algorithm>
 #include <utility>
 
 #include "base/error.h"
 #include "kernels/cuda_device.h"
-#include "nn/linear_cuda.h"
 #include "nn/linear_kernel.h"
 #include "ops/activation.h"
 #include "ops/quantize.h"

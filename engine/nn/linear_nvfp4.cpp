@@ -145,8 +145,7 @@ LinearKernel nvfp4_kernel(const Weights& w, std::int64_t k, std::int64_t n, cons
   if (fp4_activations) {
     return std::make_unique<Nvfp4Kernel>(weight(), weight_scale_2, input_scale, bias);
   }
-  return std::make_unique<Nvfp4WeightOnlyKernel>(weight(), weight_scale_2,
-                                                 !has_input_scale, bias);
+  return std::make_unique<Nvfp4WeightOnlyKernel>(weight(), weight_scale_2, !has_input_scale, bias);
 }
 
 }  // namespace ditq

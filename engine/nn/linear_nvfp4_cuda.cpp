@@ -46,13 +46,13 @@ class CudaNvfp4Kernel : public Linear::Kernel {
   std::int64_t out_features() const override { return codes_.size(0); }
   LayerRecord describe() const override {
     const bool fp4 = input_scale_ != 0;
-    return {.scheme = "nvfp4",
-            .arithmetic =
-                fp4 ? "emulated: E2M1 x E4M3 values in bf16 products with f32 accumulation"
-                    : "emulated: E2M1 x E4M3 weights in bf16 products with f32 accumulation",
-            .activations = fp4 ? "fp4" : "",
-            .lacks_input_scale = lacks_input_scale_,
-            .memory = codes_.nbytes() + block_scales_.nbytes()};
+    return {
+        .scheme = "nvfp4",
+        .arithmetic = fp4 ? "emulated: E2M1 x E4M3 values in bf16 products with f32 accumulation"
+                          : "emulated: E2M1 x E4M3 weights in bf16 products with f32 accumulation",
+        .activations = fp4 ? "fp4" : "",
+        .lacks_input_scale = lacks_input_scale_,
+        .memory = codes_.nbytes() + block_scales_.nbytes()};
   }
   LinearKernel merged(const std::vector<const Kernel*>& all) const override;
 

@@ -98,8 +98,7 @@ void run_reference(const JointQk& qk,
   numbers[0] = largest;
   numbers[1] = most / kMost;
   numbers[2] = kMost / most;
-  out.v.copy_(
-      at::clamp(v.to(at::kFloat).mul(numbers[2]), -kMost, kMost).to(at::kFloat8_e4m3fn));
+  out.v.copy_(at::clamp(v.to(at::kFloat).mul(numbers[2]), -kMost, kMost).to(at::kFloat8_e4m3fn));
 }
 
 AttentionE4m3Problem problem_of(const AttentionExtents& e) {
@@ -228,14 +227,11 @@ Tensor attention_e4m3(const QkvCodes& qkv, const AttentionScales& scales) {
       const Tensor keys = k[batch][head].t();
       for (std::int64_t first = 0; first < q.size(2); first += kQueries) {
         const std::int64_t count = std::min(kQueries, q.size(2) - first);
-        const Tensor scores =
-            at::matmul(q[batch][head].narrow(0, first, count), keys).mul(score);
+        const Tensor scores = at::matmul(q[batch][head].narrow(0, first, count), keys).mul(score);
         const Tensor weights = at::exp(scores.sub(scores.amax(1, /*keepdim=*/true)));
-        const Tensor codes =
-            weights.mul(kWeightInverse).to(at::kFloat8_e4m3fn).to(at::kFloat);
+        const Tensor codes = weights.mul(kWeightInverse).to(at::kFloat8_e4m3fn).to(at::kFloat);
         const Tensor mixed = at::matmul(codes, v[batch][head]).mul(v_scale / kWeightInverse);
-        out[batch][head].narrow(0, first, count).copy_(
-            mixed.div(weights.sum(1, /*keepdim=*/true)));
+        out[batch][head].narrow(0, first, count).copy_(mixed.div(weights.sum(1, /*keepdim=*/true)));
       }
     }
   }

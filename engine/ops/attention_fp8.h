@@ -11,7 +11,7 @@ namespace ditq {
 
 /// The scales of one layer that are known before it runs: code * scale is the value.
 struct AttentionScales {
-  float q = 1;    ///< of queries and keys: RMS norm bounds them
+  float q = 1;  ///< of queries and keys: RMS norm bounds them
   float k = 1;
   float out = 0;  ///< of the result; 0: that of the values, of which it is a mean
   Tensor device;  ///< f32 [6]: q, k, weights' scale and its inverse, out and its inverse
@@ -31,7 +31,8 @@ float largest_after_norm(const Tensor& weight);
 /// E4M3 codes of everything that attention reads.
 struct QkvCodes {
   Tensor q, k, v;  ///< [B, L, Nh, Dh] Float8_e4m3fn
-  Tensor v_scale;  ///< f32 [2]: the values' scale, their largest magnitude / 448 (1 for zeros), and its inverse
+  Tensor
+      v_scale;  ///< f32 [2]: the values' scale, their largest magnitude / 448 (1 for zeros), and its inverse
 };
 
 /// joint_norm_rope of queries and keys, rounded to bf16 and then to codes; values v [B, L, Nh, Dh] become codes under the

@@ -15,8 +15,8 @@ namespace {
 
 /// Names of attention backends that other engines have, refused by name.
 constexpr std::array<std::string_view, 9> kOthers = {
-    "fa",          "fa2",  "sage_attn",        "sage_attn_3",     "sliding_tile_attn",
-    "video_sparse_attn", "vmoba_attn", "aiter", "flashinfer"};
+    "fa",         "fa2",   "sage_attn", "sage_attn_3", "sliding_tile_attn", "video_sparse_attn",
+    "vmoba_attn", "aiter", "flashinfer"};
 
 constexpr const char* kRangeForm = "FIRST:LAST as Python's slices, such as 1:-1, 2: or :";
 

@@ -24,8 +24,8 @@ struct StepRange {
 
 /// A choice and its outcome.
 struct AttentionBackend {
-  std::string plain;   ///< what attends in the run's dtype: "cudnn" or "torch_sdpa"
-  bool fp8 = false;    ///< E4M3 codes in `steps`
+  std::string plain;  ///< what attends in the run's dtype: "cudnn" or "torch_sdpa"
+  bool fp8 = false;   ///< E4M3 codes in `steps`
   StepRange steps;
   std::string range;   ///< `steps` as it was given
   std::string kernel;  ///< of FP8 attention: "cudnn" or "cpu_emulation"

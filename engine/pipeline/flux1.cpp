@@ -271,8 +271,7 @@ PictureRequest Flux1Pipeline::resolve(const CalibrateRequest& request) const {
 /// Makes the kernels of FP8 attention where it was asked for. Errors: unsupported.
 void Flux1Pipeline::check_attention(const PictureRequest& request) const {
   if (!description_.attention.fp8) return;
-  const std::int64_t image =
-      latent_side(request.height) / 2 * (latent_side(request.width) / 2);
+  const std::int64_t image = latent_side(request.height) / 2 * (latent_side(request.width) / 2);
   const std::string why_not =
       transformer_.why_no_fp8_attention(1, request.max_sequence_length + image);
   if (why_not.empty()) return;

@@ -42,11 +42,10 @@ MemoryPlan plan_memory(std::size_t weights,
   const auto& channels = vae.block_out_channels;
   const auto widest = static_cast<double>(channels[std::min<std::size_t>(1, channels.size() - 1)]);
   const auto pixels = static_cast<double>(size.height * size.width);
-  return {
-      .weights = weights,
-      .steps = static_cast<std::size_t>((tokens * kRowsPerToken + modulations) * hidden * element +
-                                        expanded),
-      .decoding = static_cast<std::size_t>(pixels * widest * element * kPicturesAtOnce)};
+  return {.weights = weights,
+          .steps = static_cast<std::size_t>(
+              (tokens * kRowsPerToken + modulations) * hidden * element + expanded),
+          .decoding = static_cast<std::size_t>(pixels * widest * element * kPicturesAtOnce)};
 }
 
 void check_memory(const MemoryPlan& plan) {

@@ -1,5 +1,7 @@
 // FP8 attention on a GPU: its passes against their plain forms on the CPU, the whole against exact attention.
 
+#include "ops/attention.h"
+
 #include <algorithm>
 #include <cstdio>
 #include <vector>
@@ -7,7 +9,6 @@
 #include <gtest/gtest.h>
 
 #include "cuda/environment.h"
-#include "ops/attention.h"
 #include "ops/attention_fp8.h"
 #include "ops/positions.h"
 #include "support/cuda_cases.h"
@@ -57,7 +58,12 @@ struct Layer {
 
 /// Share of codes that differ.
 double differing(const Tensor& ours, const Tensor& theirs) {
-  return ours.cpu().to(at::kFloat).ne(theirs.cpu().to(at::kFloat)).to(at::kFloat).mean().item<double>();
+  return ours.cpu()
+      .to(at::kFloat)
+      .ne(theirs.cpu().to(at::kFloat))
+      .to(at::kFloat)
+      .mean()
+      .item<double>();
 }
 
 bool has_kernel(std::int64_t head_dim) {
@@ -110,8 +116,10 @@ double error(const Tensor& ours, const Tensor& theirs) {
 
 TEST(CudaAttentionFp8, IsAsExactAsItsDefinition) {
   DITQ_NEEDS_GPU();
-  for (const test::RopeCase& c : {test::RopeCase{1, 320, 2, 128, 64}, {2, 77, 3, 64, 5},
-                                  {1, 1000, 24, 128, 512}, {1, 33, 1, 128, 0}}) {
+  for (const test::RopeCase& c : {test::RopeCase{1, 320, 2, 128, 64},
+                                  {2, 77, 3, 64, 5},
+                                  {1, 1000, 24, 128, 512},
+                                  {1, 33, 1, 128, 0}}) {
     SCOPED_TRACE(testing::Message() << c.batch << " x " << c.tokens << " x " << c.heads);
     const Layer layer(c);
     const std::int64_t width = c.heads * c.head_dim;
@@ -129,7 +137,8 @@ TEST(CudaAttentionFp8, IsAsExactAsItsDefinition) {
       const Tensor rows = filled({c.batch, c.tokens, 5 * width}, 1, at::kFloat8_e4m3fn, kGpu);
       const Tensor out = rows.narrow(2, 0, width);
       attention_e4m3(codes, scales, out);
-      EXPECT_EQ(rows.narrow(2, width, 4 * width).to(at::kFloat).sub(1).abs().max().item<float>(), 0);
+      EXPECT_EQ(rows.narrow(2, width, 4 * width).to(at::kFloat).sub(1).abs().max().item<float>(),
+                0);
       const Tensor ours = empty(out.sizes(), at::kBFloat16, kGpu);
       dequantize_into(out, scales.out_scale(codes.v_scale), ours);
 
@@ -184,8 +193,7 @@ TEST(CudaAttentionFp8, DequantizesEveryCode) {
   DITQ_NEEDS_GPU();
   std::vector<float> bits(256);
   for (std::size_t i = 0; i < bits.size(); ++i) bits[i] = static_cast<float>(i);
-  const Tensor codes =
-      from_values(bits).to(at::kByte).view(at::kFloat8_e4m3fn).reshape({1, 4, 64});
+  const Tensor codes = from_values(bits).to(at::kByte).view(at::kFloat8_e4m3fn).reshape({1, 4, 64});
   const Tensor ours = empty({1, 4, 64}, at::kBFloat16, kGpu);
   dequantize_into(on_gpu(codes), filled({1}, 0.37, at::kFloat, kGpu), ours);
   const Tensor theirs = empty({1, 4, 64}, at::kBFloat16);

@@ -129,7 +129,8 @@ TEST(CudaNvfp4, QuantizesActivationsAsTheCpuDoes) {
   for (const auto& [m, k] : {std::pair<std::int64_t, std::int64_t>{1, 16}, {7, 4112}, {320, 256}}) {
     Tensor x = values(3, {m, k});
     x[0].narrow(0, 0, 4).copy_(from_values(std::vector<float>{0, -0.0F, 3e4F, -1e-20F}));
-    EXPECT_EQ(test::max_abs(quantize_nvfp4(on_gpu(x), 0.0123F).cpu(), quantize_nvfp4(x, 0.0123F)), 0)
+    EXPECT_EQ(test::max_abs(quantize_nvfp4(on_gpu(x), 0.0123F).cpu(), quantize_nvfp4(x, 0.0123F)),
+              0)
         << m << " x " << k;
   }
 }
@@ -217,8 +218,8 @@ TEST(CudaLinear, TakesAnotherScaleOfItsInput) {
   const Tensor out = empty({c.m, c.n}, at::kBFloat16, kGpu);
   kernel->with_input_scale(other.input_scale)->run(on_gpu(x), out, PostOp::none);
   const Tensor expected =
-      reference::gemm(reference::quantize_e4m3(x, other.input_scale),
-                      other.codes.to(at::kBFloat16), other.epilogue(PostOp::none), at::kBFloat16);
+      reference::gemm(reference::quantize_e4m3(x, other.input_scale), other.codes.to(at::kBFloat16),
+                      other.epilogue(PostOp::none), at::kBFloat16);
   EXPECT_GE(test::cosine(out.cpu(), expected), 0.99999);
   EXPECT_LE(test::relative(out.cpu(), expected), 0.01);
 }

@@ -26,10 +26,11 @@ Flux1Transformer load_transformer(const std::filesystem::path& folder,
                                   Nvfp4Activations activations = Nvfp4Activations::fp4) {
   auto checkpoint = std::make_shared<const Checkpoint>(Checkpoint::open(folder.string()));
   const Json config = read_json((test::tiny_flux() / "transformer/config.json").string());
-  return {
-      Weights(std::move(checkpoint),
-              {.dtype = at::kBFloat16, .quant = quant, .nvfp4_activations = activations, .device = device}),
-      parse_flux1_dims(config, "config.json")};
+  return {Weights(std::move(checkpoint), {.dtype = at::kBFloat16,
+                                          .quant = quant,
+                                          .nvfp4_activations = activations,
+                                          .device = device}),
+          parse_flux1_dims(config, "config.json")};
 }
 
 std::filesystem::path recorded_file(const std::string& name) {
@@ -205,7 +206,8 @@ TEST(CudaFlux1, RecordsEachArithmeticOfAttention) {
   const Flux1Transformer model =
       load_transformer(test::source_dir() / "models/tiny-flux-modelopt-fp8/transformer",
                        {.scheme = Scheme::fp8, .ignore = {}}, kGpu);
-  if (!model.why_no_fp8_attention(1, 320).empty()) GTEST_SKIP() << model.why_no_fp8_attention(1, 320);
+  if (!model.why_no_fp8_attention(1, 320).empty())
+    GTEST_SKIP() << model.why_no_fp8_attention(1, 320);
   const Flux1Prepared run = model.prepare(recorded.inputs(kGpu), conditions(kGpu));
   const Tensor latents = on_gpu(recorded.noise);
   Flux1Steps steps(model);

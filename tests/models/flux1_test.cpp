@@ -176,8 +176,9 @@ TEST(Flux1, Fp8AttentionStaysCloseWhateverTheWeights) {
     EXPECT_GE(cosine, 0.999);
     EXPECT_LT(cosine, 0.9999999);
   }
-  EXPECT_NE(load_transformer(test::tiny_flux() / "transformer", at::kFloat).why_no_fp8_attention(1, 320),
-            "");
+  EXPECT_NE(
+      load_transformer(test::tiny_flux() / "transformer", at::kFloat).why_no_fp8_attention(1, 320),
+      "");
 }
 
 TEST(Flux1, PredictsEachPictureOfABatchAsIfAlone) {

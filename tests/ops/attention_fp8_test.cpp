@@ -74,14 +74,20 @@ TEST(AttentionFp8, CodesAreTheValuesUnderTheirScales) {
   const QkvCodes codes = layer.codes();
   const Tensor all = layer.qkv.clone();
   joint_norm_rope(layer.qk(all), layer.rope);
-  const float scales[] = {layer.scales.q, layer.scales.k,
-                          codes.v_scale.const_data_ptr<float>()[0]};
+  const float scales[] = {layer.scales.q, layer.scales.k, codes.v_scale.const_data_ptr<float>()[0]};
   const Tensor parts[] = {codes.q, codes.k, codes.v};
   for (std::int64_t i = 0; i < 3; ++i) {
     const Tensor values = all.select(2, i).to(at::kFloat);
     // Half a step of E4M3's three bits, or of its smallest values.
     const Tensor step = values.abs().div(16).clamp_min(scales[i] / 1024);
-    EXPECT_TRUE(parts[i].to(at::kFloat).mul(scales[i]).sub(values).abs().le(step.mul(1.001)).all().item<bool>());
+    EXPECT_TRUE(parts[i]
+                    .to(at::kFloat)
+                    .mul(scales[i])
+                    .sub(values)
+                    .abs()
+                    .le(step.mul(1.001))
+                    .all()
+                    .item<bool>());
   }
   // The largest value has the largest code.
   EXPECT_EQ(codes.v.to(at::kFloat).abs().max().item<float>(), 448);
@@ -107,7 +113,8 @@ TEST(AttentionFp8, TakesTheNextLayersScaleForItsResult) {
 TEST(AttentionFp8, GivesZerosForZerosAndNaNForNaN) {
   Layer layer;
   layer.qkv.select(2, 2).zero_();
-  EXPECT_EQ(test::max_abs(run(layer), empty({2, kTokens, kHeads * kChannels}, at::kFloat).zero_()), 0);
+  EXPECT_EQ(test::max_abs(run(layer), empty({2, kTokens, kHeads * kChannels}, at::kFloat).zero_()),
+            0);
   layer.qkv.select(2, 2)[0][3][1][5].fill_(std::nan(""));
   EXPECT_TRUE(std::isnan(run(layer)[0][0][kChannels].item<float>()));
 }

@@ -74,17 +74,16 @@ void describe(fe::graph::Graph& graph, const AttentionE4m3Problem& p) {
   graph.set_io_data_type(fe::DataType_t::FP8_E4M3)
       .set_intermediate_data_type(fe::DataType_t::FLOAT)
       .set_compute_data_type(fe::DataType_t::FLOAT);
-  const auto outputs =
-      graph.sdpa_fp8(graph.tensor(codes("q", kQ, p, p.q)), graph.tensor(codes("k", kK, p, p.k)),
-                     graph.tensor(codes("v", kV, p, p.v)), value(graph, "q_scale", kQScale),
-                     value(graph, "k_scale", kKScale), value(graph, "v_scale", kVScale),
-                     value(graph, "weight_scale", kWeightScale),
-                     value(graph, "weight_inverse", kWeightInverse),
-                     value(graph, "out_inverse", kOutInverse),
-                     fe::graph::SDPA_fp8_attributes()
-                         .set_name("attention")
-                         .set_generate_stats(false)
-                         .set_attn_scale(static_cast<float>(p.scale)));
+  const auto outputs = graph.sdpa_fp8(
+      graph.tensor(codes("q", kQ, p, p.q)), graph.tensor(codes("k", kK, p, p.k)),
+      graph.tensor(codes("v", kV, p, p.v)), value(graph, "q_scale", kQScale),
+      value(graph, "k_scale", kKScale), value(graph, "v_scale", kVScale),
+      value(graph, "weight_scale", kWeightScale), value(graph, "weight_inverse", kWeightInverse),
+      value(graph, "out_inverse", kOutInverse),
+      fe::graph::SDPA_fp8_attributes()
+          .set_name("attention")
+          .set_generate_stats(false)
+          .set_attn_scale(static_cast<float>(p.scale)));
   outputs[0]
       ->set_output(true)
       .set_uid(kOut)
@@ -128,12 +127,11 @@ struct AttentionPlans::Plan {
       return false;
     };
     std::int64_t bytes = 0;
-    const bool built =
-        good(graph.validate()) && good(graph.build_operation_graph(handle)) &&
-        good(graph.create_execution_plans({fe::HeurMode_t::A})) &&
-        good(graph.check_support(handle)) &&
-        good(graph.build_plans(handle, fe::BuildPlanPolicy_t::HEURISTICS_CHOICE)) &&
-        good(graph.get_workspace_size(bytes));
+    const bool built = good(graph.validate()) && good(graph.build_operation_graph(handle)) &&
+                       good(graph.create_execution_plans({fe::HeurMode_t::A})) &&
+                       good(graph.check_support(handle)) &&
+                       good(graph.build_plans(handle, fe::BuildPlanPolicy_t::HEURISTICS_CHOICE)) &&
+                       good(graph.get_workspace_size(bytes));
     if (!built || bytes == 0) return;
     cuda_check(cudaMalloc(&workspace, static_cast<std::size_t>(bytes)), "cudaMalloc");
   }

@@ -1,4 +1,4 @@
-// Gate, residual, LayerNorm, modulation and quantization of one token by one block: the row stays in registers.
+// Gate, residual, LayerNorm, modulation and quantization, token by token: a block holds a row in registers.
 
 #include <cstdint>
 
@@ -63,106 +63,147 @@ __device__ inline Bf16x8 load(const __nv_bfloat16* from) {
   return *reinterpret_cast<const Bf16x8*>(from);
 }
 
-/// kChunks accesses of 8 values a thread cover the row; those behind its end do nothing. All loads of the row are in
-/// flight before the first is used.
+/// Where a thread's accesses lie in a row.
+__device__ inline int place(int chunk) {
+  return (chunk * kThreads + static_cast<int>(threadIdx.x)) * kLane;
+}
+
+/// What a thread holds of one row or vector: kChunks accesses of 8 values, those behind the end unused.
+template <int kChunks>
+struct Share {
+  Bf16x8 chunks[kChunks];
+
+  __device__ void load_from(const __nv_bfloat16* from, int width) {
+#pragma unroll
+    for (int chunk = 0; chunk < kChunks; ++chunk) {
+      if (place(chunk) < width) chunks[chunk] = load(from + place(chunk));
+    }
+  }
+  /// The sum of visit(value) over the share.
+  template <typename Visit>
+  __device__ float sum(int width, const Visit& visit) const {
+    float out = 0;
+#pragma unroll
+    for (int chunk = 0; chunk < kChunks; ++chunk) {
+      if (place(chunk) >= width) continue;
+      float values[kLane];
+      chunks[chunk].unpack(values);
+#pragma unroll
+      for (int i = 0; i < kLane; ++i) out += visit(values[i]);
+    }
+    return out;
+  }
+};
+
+/// A block takes every gridDim.x-th row of a picture: the vectors stay in registers, and the next row is on its way while
+/// this one is worked on.
 template <int kChunks, bool kUpdate>
 __global__ void __launch_bounds__(kThreads) norm_modulate(const NormModulateProblem p) {
   __shared__ float mean_parts[kWarps];
   __shared__ float square_parts[kWarps];
   const std::int64_t batch = blockIdx.y;
-  const std::int64_t token = blockIdx.x;
   const auto width = static_cast<int>(p.width);
-  auto* x = const_cast<__nv_bfloat16*>(row_of(p.x, batch, token));
-  const auto place = [](int chunk) {
-    return (chunk * kThreads + static_cast<int>(threadIdx.x)) * kLane;
+  const bool norm = p.out.data != nullptr;
+  Share<kChunks> shift, scale, row;
+  Share<kUpdate ? kChunks : 1> gate, update;
+  const auto fetch = [&](std::int64_t token) {
+    row.load_from(row_of(p.x, batch, token), width);
+    if constexpr (kUpdate) update.load_from(row_of(p.y, batch, token), width);
   };
-
-  Bf16x8 row[kChunks];
-  Bf16x8 update[kUpdate ? kChunks : 1];
-  Bf16x8 gate[kUpdate ? kChunks : 1];
+  fetch(blockIdx.x);
+  if constexpr (kUpdate) gate.load_from(vector_of(p.gate, batch), width);
+  if (norm) {
+    shift.load_from(vector_of(p.shift, batch), width);
+    scale.load_from(vector_of(p.scale, batch), width);
 #pragma unroll
-  for (int chunk = 0; chunk < kChunks; ++chunk) {
-    const int at = place(chunk);
-    if (at >= width) continue;
-    row[chunk] = load(x + at);
+    for (Bf16x8& chunk : scale.chunks) chunk = add_one(chunk);
+  }
+
+  for (std::int64_t token = blockIdx.x; token < p.tokens; token += gridDim.x) {
+    Share<kChunks> now = row;
     if constexpr (kUpdate) {
-      update[chunk] = load(row_of(p.y, batch, token) + at);
-      gate[chunk] = load(vector_of(p.gate, batch) + at);
+      auto* x = const_cast<__nv_bfloat16*>(row_of(p.x, batch, token));
+#pragma unroll
+      for (int chunk = 0; chunk < kChunks; ++chunk) {
+        if (place(chunk) >= width) continue;
+        now.chunks[chunk] =
+            add(row.chunks[chunk], multiply(gate.chunks[chunk], update.chunks[chunk]));
+        *reinterpret_cast<Bf16x8*>(x + place(chunk)) = now.chunks[chunk];
+      }
+    }
+    if (token + gridDim.x < p.tokens) fetch(token + gridDim.x);
+    if (!norm) continue;
+
+    // Each sum's shared memory is free again once the other sum is known.
+    const auto count = static_cast<float>(width);
+    const float mean =
+        block_sum(now.sum(width, [](float value) { return value; }), mean_parts) / count;
+    const float variance = block_sum(now.sum(width,
+                                             [mean](float value) {
+                                               const float centred = value - mean;
+                                               return centred * centred;
+                                             }),
+                                     square_parts) /
+                           count;
+    const float inverse = 1.0F / sqrtf(variance + static_cast<float>(p.epsilon));
+
+    const std::int64_t out_at = batch * p.out.batch_stride + token * p.out.row_stride;
+#pragma unroll
+    for (int chunk = 0; chunk < kChunks; ++chunk) {
+      const int at = place(chunk);
+      if (at >= width) continue;
+      float values[kLane];
+      now.chunks[chunk].unpack(values);
+#pragma unroll
+      for (int i = 0; i < kLane; ++i) values[i] = (values[i] - mean) * inverse;
+      Bf16x8 normal;
+      normal.pack(values);
+      const Bf16x8 out = add(multiply(normal, scale.chunks[chunk]), shift.chunks[chunk]);
+      if (p.e4m3) {
+        out.unpack(values);
+        store8_e4m3(static_cast<std::uint8_t*>(p.out.data) + out_at + at, values, p.inverse_scale);
+      } else {
+        *reinterpret_cast<Bf16x8*>(static_cast<__nv_bfloat16*>(p.out.data) + out_at + at) = out;
+      }
     }
   }
+}
 
-  float sum = 0;
-#pragma unroll
-  for (int chunk = 0; chunk < kChunks; ++chunk) {
-    const int at = place(chunk);
-    if (at >= width) continue;
-    if constexpr (kUpdate) {
-      row[chunk] = add(row[chunk], multiply(gate[chunk], update[chunk]));
-      *reinterpret_cast<Bf16x8*>(x + at) = row[chunk];
-    }
-    float values[kLane];
-    row[chunk].unpack(values);
-#pragma unroll
-    for (int i = 0; i < kLane; ++i) sum += values[i];
-  }
-  if (p.out.data == nullptr) return;
+/// Blocks that run at the same time on the current device.
+template <int kChunks, bool kUpdate>
+std::int64_t resident_blocks() {
+  static const std::int64_t blocks = [] {
+    int device = 0;
+    int per_multiprocessor = 0;
+    int multiprocessors = 0;
+    cuda_check(cudaGetDevice(&device), "cudaGetDevice");
+    cuda_check(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device),
+               "cudaDeviceGetAttribute");
+    cuda_check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(
+                   &per_multiprocessor, norm_modulate<kChunks, kUpdate>, kThreads, 0),
+               "cudaOccupancyMaxActiveBlocksPerMultiprocessor");
+    return static_cast<std::int64_t>(per_multiprocessor) * multiprocessors;
+  }();
+  return blocks;
+}
 
-  // On their way while the sums are made.
-  Bf16x8 shift[kChunks];
-  Bf16x8 scale[kChunks];
-#pragma unroll
-  for (int chunk = 0; chunk < kChunks; ++chunk) {
-    const int at = place(chunk);
-    if (at >= width) continue;
-    shift[chunk] = load(vector_of(p.shift, batch) + at);
-    scale[chunk] = load(vector_of(p.scale, batch) + at);
-  }
-
-  const float mean = block_sum(sum, mean_parts) / static_cast<float>(width);
-  float squares = 0;
-#pragma unroll
-  for (int chunk = 0; chunk < kChunks; ++chunk) {
-    if (place(chunk) >= width) continue;
-    float values[kLane];
-    row[chunk].unpack(values);
-#pragma unroll
-    for (int i = 0; i < kLane; ++i) {
-      const float centred = values[i] - mean;
-      squares += centred * centred;
-    }
-  }
-  const float variance = block_sum(squares, square_parts) / static_cast<float>(width);
-  const float inverse = 1.0F / sqrtf(variance + static_cast<float>(p.epsilon));
-
-  const std::int64_t out_at = batch * p.out.batch_stride + token * p.out.row_stride;
-#pragma unroll
-  for (int chunk = 0; chunk < kChunks; ++chunk) {
-    const int at = place(chunk);
-    if (at >= width) continue;
-    float values[kLane];
-    row[chunk].unpack(values);
-#pragma unroll
-    for (int i = 0; i < kLane; ++i) values[i] = (values[i] - mean) * inverse;
-    Bf16x8 normal;
-    normal.pack(values);
-    const Bf16x8 out = add(multiply(normal, add_one(scale[chunk])), shift[chunk]);
-    if (p.e4m3) {
-      out.unpack(values);
-      store8_e4m3(static_cast<std::uint8_t*>(p.out.data) + out_at + at, values, p.inverse_scale);
-    } else {
-      *reinterpret_cast<Bf16x8*>(static_cast<__nv_bfloat16*>(p.out.data) + out_at + at) = out;
-    }
-  }
+/// Blocks that all begin at once and take equally many rows, or one less.
+template <int kChunks, bool kUpdate>
+void launch_even(const NormModulateProblem& problem, cudaStream_t stream) {
+  const std::int64_t resident = resident_blocks<kChunks, kUpdate>();
+  const std::int64_t rows = (problem.tokens * problem.batch + resident - 1) / resident;
+  const dim3 grid(static_cast<unsigned>((problem.tokens + rows - 1) / rows),
+                  static_cast<unsigned>(problem.batch));
+  norm_modulate<kChunks, kUpdate><<<grid, kThreads, 0, stream>>>(problem);
 }
 
 /// Rows of a batch and pictures, at most 65535 of these a launch.
 template <int kChunks>
 void launch(const NormModulateProblem& problem, cudaStream_t stream) {
-  const dim3 grid(static_cast<unsigned>(problem.tokens), static_cast<unsigned>(problem.batch));
   if (problem.y.data != nullptr) {
-    norm_modulate<kChunks, true><<<grid, kThreads, 0, stream>>>(problem);
+    launch_even<kChunks, true>(problem, stream);
   } else {
-    norm_modulate<kChunks, false><<<grid, kThreads, 0, stream>>>(problem);
+    launch_even<kChunks, false>(problem, stream);
   }
 }
 

@@ -22,8 +22,8 @@ __device__ inline float e4m3_value(std::uint8_t code) {
 __device__ inline uint2 e2m1_values(std::uint32_t codes) {
   const std::uint32_t index = codes & 0x7777U;
   const std::uint32_t low = __byte_perm(0xC0800000U, 0xC0804000U, index);
-  const std::uint32_t signs = (codes & 0x8U) << 4 | (codes & 0x80U) << 8 | (codes & 0x800U) << 12 |
-                              (codes & 0x8000U) << 16;
+  const std::uint32_t signs =
+      (codes & 0x8U) << 4 | (codes & 0x80U) << 8 | (codes & 0x800U) << 12 | (codes & 0x8000U) << 16;
   const std::uint32_t high = __byte_perm(0x3F3F3F00U, 0x40404040U, index) | signs;
   return make_uint2(__byte_perm(low, high, 0x5140), __byte_perm(low, high, 0x7362));
 }
@@ -43,8 +43,10 @@ __device__ inline Bf16x8 dequantized(std::uint32_t codes, std::uint8_t scale) {
 }
 
 /// `count` accesses of eight values, over the whole matrix: rows are contiguous.
-__global__ void __launch_bounds__(kThreads)
-    dequantize(const std::uint32_t* codes, const std::uint8_t* scales, Bf16x8* out, std::int64_t count) {
+__global__ void __launch_bounds__(kThreads) dequantize(const std::uint32_t* codes,
+                                                       const std::uint8_t* scales,
+                                                       Bf16x8* out,
+                                                       std::int64_t count) {
   const std::int64_t first =
       static_cast<std::int64_t>(blockIdx.x) * (kThreads * kUnroll) + threadIdx.x;
   std::uint32_t words[kUnroll];
@@ -123,8 +125,7 @@ void launch_quantize_nvfp4(const Nvfp4QuantizeProblem& problem, cudaStream_t str
   if (problem.columns == 0) return;
   const float global = 1.0F / problem.input_scale;
   const float inverse_global = 1.0F / global;
-  const auto blocks =
-      static_cast<unsigned>((problem.columns / kBlock + kThreads - 1) / kThreads);
+  const auto blocks = static_cast<unsigned>((problem.columns / kBlock + kThreads - 1) / kThreads);
   for (std::int64_t row = 0; row < problem.rows; row += kMaxRows) {
     Nvfp4QuantizeProblem part = problem;
     part.rows = problem.rows - row < kMaxRows ? problem.rows - row : kMaxRows;

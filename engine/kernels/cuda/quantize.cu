@@ -89,8 +89,7 @@ void launch_quantize(const QuantizeProblem& problem, cudaStream_t stream) {
 
 void launch_dequantize(const DequantizeProblem& problem, cudaStream_t stream) {
   if (problem.columns == 0) return;
-  const unsigned blocks =
-      blocks_for(problem.columns, static_cast<std::int64_t>(kThreads) * kLane);
+  const unsigned blocks = blocks_for(problem.columns, static_cast<std::int64_t>(kThreads) * kLane);
   for (std::int64_t row = 0; row < problem.rows; row += kMaxRows) {
     DequantizeProblem part = problem;
     part.rows = problem.rows - row < kMaxRows ? problem.rows - row : kMaxRows;
