@@ -44,7 +44,12 @@ std::string nearest_name(std::string_view typed, const std::vector<std::string>&
   }
   if (!best.empty()) return best;
   const auto holds = [&](const std::string& name) { return contains_words(name, typed); };
-  const auto found = std::find_if(names.begin(), names.end(), holds);
+  // A name with a number belongs to one scheme (fp8-attention-steps): a plain word rather means the others.
+  const auto plain = [&](const std::string& name) {
+    return holds(name) && name.find_first_of("0123456789") == std::string::npos;
+  };
+  auto found = std::find_if(names.begin(), names.end(), plain);
+  if (found == names.end()) found = std::find_if(names.begin(), names.end(), holds);
   return found == names.end() ? std::string() : *found;
 }
 

@@ -167,10 +167,10 @@ TEST(CudaFlux1, Nvfp4StepsAreThoseOfTheCpu) {
     Nvfp4Activations activations;
     double least;
   };
-  // A sum's last bit moves E2M1 codes of the next layer. Two valid sets of a CPU's kernels differ by 0.9996 where every
-  // linear layer is NVFP4, and by 0.99994 with the layers of the built transformer.
+  // A sum's last bit moves E2M1 codes of the next layer, most at the last step: a CPU with another order of attention's sums
+  // is 0.9996 from itself where every linear layer is NVFP4. Without quantized activations nothing moves.
   for (const Case& c : {Case{"nvfp4", "nvfp4-all", Nvfp4Activations::bf16, 0.99998},
-                        Case{"mixed", "nvfp4", Nvfp4Activations::fp4, 0.9998},
+                        Case{"mixed", "nvfp4", Nvfp4Activations::fp4, 0.9997},
                         Case{"nvfp4", "nvfp4-all", Nvfp4Activations::fp4, 0.9995}}) {
     const bool fp4 = c.activations == Nvfp4Activations::fp4;
     std::printf("  %s, activations %s\n", c.folder, fp4 ? "fp4" : "bf16");
