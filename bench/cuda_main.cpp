@@ -1,5 +1,6 @@
 // usage: cuda_bench [--table FILE] [--tune] [--steps N] [--one-stream | --two-streams] [--fast | --precise]
-//        [--fp8-attention | --bf16-attention] [--fp4-activations | --bf16-activations] [kernels] [gemms] [step:FOLDER]...
+//        [--fp8-attention | --bf16-attention] [--fp4-activations | --bf16-activations] [kernels] [gemms]
+//        [step:FOLDER]...
 // Words count for what follows them.
 // Times the GPU engine on this machine, random data throughout: the device's ceilings, every kernel of the case table,
 // FLUX.1's products, and whole denoise steps of transformers ('ditq synth' makes them). JSON, one object a line.

@@ -248,8 +248,9 @@ class CudaDevice {
 
   virtual void synchronize() = 0;
   virtual std::unique_ptr<CudaEvent> record() = 0;
-  /// Records the device work of `body`, which must have run once before. Tensors that it makes live as long as the graph;
-  /// the memory of those that it frees again is shared with that of `companion`, a graph that never runs beside it.
+  /// Records the device work of `body`, which must have run once before. Tensors that it makes live as long as the
+  /// graph; the memory of those that it frees again is shared with that of `companion`, a graph that never runs
+  /// beside it.
   virtual std::unique_ptr<CudaGraph> capture(const std::function<void()>& body,
                                              const CudaGraph* companion = nullptr) = 0;
 
@@ -259,8 +260,8 @@ class CudaDevice {
   virtual void release_cached() = 0;
 };
 
-/// The devices of this machine, or nullptr where there is none; opens libditq_cuda.so at the first call, which must come
-/// before the first tensor operation of the process: libtorch remembers that there was no CUDA.
+/// The devices of this machine, or nullptr where there is none; opens libditq_cuda.so at the first call, which must
+/// come before the first tensor operation of the process: libtorch remembers that there was no CUDA.
 CudaDevice* find_cuda();
 
 /// Why find_cuda gave nothing, such as "no NVIDIA driver (libcuda.so.1: …)".

@@ -62,8 +62,8 @@ class Flux1Transformer {
               const Rope& rope,
               AttentionArithmetic attention = AttentionArithmetic::plain) const;
 
-  /// Empty if a step can run with FP8 attention over so many tokens, else why not. On a GPU the kernels are made here, so
-  /// that no step waits for them.
+  /// Empty if a step can run with FP8 attention over so many tokens, else why not. On a GPU the kernels are made
+  /// here, so that no step waits for them.
   std::string why_no_fp8_attention(std::int64_t batch, std::int64_t tokens) const;
 
   const Flux1Dims& dims() const { return dims_; }

@@ -9,9 +9,9 @@
 
 namespace ditq {
 
-/// Evaluates the network step by step. On a GPU the first evaluation of a shape and an arithmetic runs as it is, and is a
-/// result like any other; the second is recorded, and from then on a step is one launch. The graphs of the last shape are
-/// kept, for as many runs as there are.
+/// Evaluates the network step by step. On a GPU the first evaluation of a shape and an arithmetic runs as it is, and
+/// is a result like any other; the second is recorded, and from then on a step is one launch. The graphs of the last
+/// shape are kept, for as many runs as there are.
 class Flux1Steps {
  public:
   explicit Flux1Steps(const Flux1Transformer& model) : model_(model) {}

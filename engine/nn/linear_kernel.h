@@ -65,9 +65,9 @@ LinearKernel cuda_fp8_kernel(const Tensor& codes,
                              const Tensor& bias,
                              at::ScalarType dtype);
 
-/// An NVFP4 layer on a GPU: codes [N, K / 2] and block scales [N, K / 16] there, bias [N] bf16 or empty. Weights stay packed;
-/// each product expands them into a bf16 matrix that lives as long as the product. input_scale: of activations that are
-/// quantized as FP4 units need them; 0: they stay as they are.
+/// An NVFP4 layer on a GPU: codes [N, K / 2] and block scales [N, K / 16] there, bias [N] bf16 or empty. Weights
+/// stay packed; each product expands them into a bf16 matrix that lives as long as the product. input_scale: of
+/// activations that are quantized as FP4 units need them; 0: they stay as they are.
 LinearKernel cuda_nvfp4_kernel(const Tensor& codes,
                                const Tensor& block_scales,
                                float weight_scale_2,

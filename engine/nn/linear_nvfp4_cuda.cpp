@@ -65,7 +65,8 @@ class CudaNvfp4Kernel : public Linear::Kernel {
   bool lacks_input_scale_;
 };
 
-/// A product has one factor: layers of one input are merged where ModelOpt gave them the same scales, as its exports do.
+/// A product has one factor: layers of one input are merged where ModelOpt gave them the same scales, as its exports
+/// do.
 LinearKernel CudaNvfp4Kernel::merged(const std::vector<const Kernel*>& all) const {
   std::vector<Tensor> codes;
   std::vector<Tensor> block_scales;

@@ -52,8 +52,8 @@ void gemm(const Tensor& x,
 /// Source: SGLang bridge 4.8, with correctly rounded reciprocals where a GPU approximates them.
 Tensor quantize_nvfp4(const Tensor& x, float input_scale);
 
-/// E2M1 value x block scale of a whole weight on a GPU, [N, K] bf16, without rounding: codes [N, K / 2] uint8, the even column
-/// in the low nibble; block_scales [N, K / 16] E4M3 or its bytes; both contiguous.
+/// E2M1 value x block scale of a whole weight on a GPU, [N, K] bf16, without rounding: codes [N, K / 2] uint8, the
+/// even column in the low nibble; block_scales [N, K / 16] E4M3 or its bytes; both contiguous.
 Tensor dequantize_nvfp4(const Tensor& codes, const Tensor& block_scales);
 
 namespace reference {

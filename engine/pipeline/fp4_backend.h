@@ -20,7 +20,8 @@ struct Fp4Backend {
   std::string reason;   ///< why it is not the one asked for; empty without a choice
 };
 
-/// The backend for this run on a CPU or a GPU without FP4 units. A name in the environment that does not exist is warned about and ignored, as SGLang does.
+/// The backend for this run on a CPU or a GPU without FP4 units. A name in the environment that does not exist is
+/// warned about and ignored, as SGLang does.
 /// Errors: usage for a flag's value that does not exist.
 /// Source: SGLang bridge 4.9.
 Fp4Backend choose_fp4_backend(const RunOptions& options, bool gpu = false);

@@ -167,8 +167,9 @@ TEST(CudaFlux1, Nvfp4StepsAreThoseOfTheCpu) {
     Nvfp4Activations activations;
     double least;
   };
-  // A sum's last bit moves E2M1 codes of the next layer, most at the last step: a CPU with another order of attention's sums
-  // is 0.9996 from itself where every linear layer is NVFP4. Without quantized activations nothing moves.
+  // A sum's last bit moves E2M1 codes of the next layer, most at the last step: a CPU with another order of
+  // attention's sums is 0.9996 from itself where every linear layer is NVFP4. Without quantized activations nothing
+  // moves.
   for (const Case& c : {Case{"nvfp4", "nvfp4-all", Nvfp4Activations::bf16, 0.99998},
                         Case{"mixed", "nvfp4", Nvfp4Activations::fp4, 0.9997},
                         Case{"nvfp4", "nvfp4-all", Nvfp4Activations::fp4, 0.9995}}) {

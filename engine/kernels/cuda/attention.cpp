@@ -1,5 +1,5 @@
-// Source: cudnn-frontend 1.18, samples/cpp/sdpa/fp8_fwd.cpp and node/sdpa_support_surface.h (what Hopper takes: per-tensor
-// scales, E4M3 results, any strides).
+// Source: cudnn-frontend 1.18, samples/cpp/sdpa/fp8_fwd.cpp and node/sdpa_support_surface.h (what Hopper takes:
+// per-tensor scales, E4M3 results, any strides).
 
 #include "kernels/cuda/attention.h"
 

@@ -95,8 +95,8 @@ struct Share {
   }
 };
 
-/// A block takes every gridDim.x-th row of a picture: the vectors stay in registers, and the next row is on its way while
-/// this one is worked on.
+/// A block takes every gridDim.x-th row of a picture: the vectors stay in registers, and the next row is on its way
+/// while this one is worked on.
 template <int kChunks, bool kUpdate>
 __global__ void __launch_bounds__(kThreads) norm_modulate(const NormModulateProblem p) {
   __shared__ float mean_parts[kWarps];

@@ -65,8 +65,8 @@ __global__ void __launch_bounds__(kThreads) dequantize(const std::uint32_t* code
   }
 }
 
-/// Adding and subtracting 1.5 * 2^23 quanta rounds to a multiple of the quantum, ties to even. `floor`: the least exponent
-/// that has its own quanta; `shift`: 23 less the mantissa bits. As ops/nvfp4.cpp does it.
+/// Adding and subtracting 1.5 * 2^23 quanta rounds to a multiple of the quantum, ties to even. `floor`: the least
+/// exponent that has its own quanta; `shift`: 23 less the mantissa bits. As ops/nvfp4.cpp does it.
 template <std::uint32_t kFloor, std::uint32_t kShift>
 __device__ inline float nearest(float value) {
   const std::uint32_t exponent = __float_as_uint(value) >> 23 & 0xFF;

@@ -1,5 +1,5 @@
-// RMS norm and rotation of queries and keys: a head by Dh / 8 neighbouring threads, 16 bytes of each of the two. For FP8
-// attention the results leave as E4M3 codes, and the largest value is found in the same pass.
+// RMS norm and rotation of queries and keys: a head by Dh / 8 neighbouring threads, 16 bytes of each of the two. For
+// FP8 attention the results leave as E4M3 codes, and the largest value is found in the same pass.
 
 #include <cstdint>
 
@@ -82,8 +82,8 @@ __device__ inline std::uint32_t largest_bits(const __nv_bfloat16* from) {
   return out;
 }
 
-/// kWidth threads hold a head of 8 * kWidth channels, of the queries and of the keys at once; a block takes the heads of
-/// one token.
+/// kWidth threads hold a head of 8 * kWidth channels, of the queries and of the keys at once; a block takes the
+/// heads of one token.
 template <int kWidth, bool kCodes>
 __global__ void __launch_bounds__(kThreads) qk_norm_rope(const QkNormRopeProblem p) {
   constexpr int kHeads = kThreads / kWidth;
