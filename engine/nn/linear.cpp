@@ -321,7 +321,7 @@ float Linear::input_scale() const {
 }
 
 Linear Linear::with_input_scale(float scale) const {
-  return Linear(kernel_->with_input_scale(scale));
+  return Linear(kernel_->with_input_scale(scale), modules_);
 }
 
 }  // namespace ditq

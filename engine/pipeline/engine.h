@@ -163,7 +163,7 @@ class Engine {
 };
 
 /// Increased whenever this header changes; a program refuses an engine of another number.
-inline constexpr int kEngineInterface = 3;
+inline constexpr int kEngineInterface = 4;
 
 }  // namespace ditq
 
