@@ -184,13 +184,11 @@ TEST(CudaFlux1, Nvfp4StepsAreThoseOfTheCpu) {
 
 TEST(CudaFlux1, Fp8AttentionIsThatOfTheCpu) {
   DITQ_NEEDS_GPU();
-  for (const char* folder :
-       {"models/tiny-flux/transformer", "models/tiny-flux-modelopt-fp8/transformer"}) {
-    const bool fp8 = std::string(folder).find("fp8") != std::string::npos;
+  for (const bool fp8 : {false, true}) {
     const QuantConfig quant =
         fp8 ? QuantConfig{.scheme = Scheme::fp8, .ignore = {}} : QuantConfig{};
-    std::printf("  %s\n", folder);
-    const auto place = test::source_dir() / folder;
+    std::printf("  %s weights\n", fp8 ? "FP8" : "BF16");
+    const auto place = (fp8 ? test::tiny_flux_fp8() : test::tiny_flux()) / "transformer";
     const Flux1Transformer gpu = load_transformer(place, quant, kGpu);
     const Flux1Transformer cpu = load_transformer(place, quant, at::kCPU);
     const std::string why_not = gpu.why_no_fp8_attention(1, 320);
@@ -204,9 +202,8 @@ TEST(CudaFlux1, Fp8AttentionIsThatOfTheCpu) {
 TEST(CudaFlux1, RecordsEachArithmeticOfAttention) {
   DITQ_NEEDS_GPU();
   const Recorded recorded("bf16");
-  const Flux1Transformer model =
-      load_transformer(test::source_dir() / "models/tiny-flux-modelopt-fp8/transformer",
-                       {.scheme = Scheme::fp8, .ignore = {}}, kGpu);
+  const Flux1Transformer model = load_transformer(test::tiny_flux_fp8() / "transformer",
+                                                  {.scheme = Scheme::fp8, .ignore = {}}, kGpu);
   if (!model.why_no_fp8_attention(1, 320).empty())
     GTEST_SKIP() << model.why_no_fp8_attention(1, 320);
   const Flux1Prepared run = model.prepare(recorded.inputs(kGpu), conditions(kGpu));

@@ -166,7 +166,7 @@ double fp8_attention_cosine(const Flux1Transformer& model) {
 }
 
 TEST(Flux1, Fp8AttentionStaysCloseWhateverTheWeights) {
-  const auto fp8 = test::source_dir() / "models/tiny-flux-modelopt-fp8/transformer";
+  const auto fp8 = test::tiny_flux_fp8() / "transformer";
   for (const Flux1Transformer& model :
        {load_transformer(test::tiny_flux() / "transformer", at::kBFloat16),
         load_transformer(fp8, at::kBFloat16, {.scheme = Scheme::fp8, .ignore = {}})}) {
