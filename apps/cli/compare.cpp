@@ -74,7 +74,8 @@ void declare_measure(Flags& flags, CompareRequest& request, CompareFlags& more) 
   flags.add("require", request.require, "BARS",
             "Exit with 1 when missed: metric op number, separated by commas. cosine, mae, rmse: "
             "the worst step; "
-            "last.cosine …: the last; psnr, ssim: the worst frame");
+            "last.cosine …: the last; psnr, ssim: the worst frame; noise_l2: the mean relative "
+            "error of what the transformer predicts, over all prompts and steps");
   flags.add("trajectory-step-index", request.trajectory_step_index, "N",
             "Step that the short result shows (-1: the last)");
   flags.add("warmup-runs", request.warmup_runs, "N", "Runs before those that are measured (0)")
@@ -177,7 +178,7 @@ void finish_files(const Flags& flags, const CompareRequest& request) {
 void finish_checkpoints(CompareRequest& request, const CompareFlags& sides) {
   PipelineSources& base = request.generate.sources;
   if (base.model_path.empty()) refuse("--model-path is required, or --reference and --candidate");
-  if (request.generate.prompts.size() != 1) refuse("one --prompt is required");
+  if (request.generate.prompts.empty()) refuse("a --prompt or --prompts-file is required");
   add_components("reference", sides.reference, base.components, request.reference);
   add_components("candidate", sides.candidate, base.components, request.candidate);
   request.reference = merged(base, request.reference);

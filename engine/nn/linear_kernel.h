@@ -41,6 +41,20 @@ GemmEpilogue with(GemmEpilogue epilogue, PostOp post_op);
 /// weight [N, K] and bias [N] (or empty) in the run's dtype, not quantized.
 LinearKernel plain_kernel(const Tensor& weight, const Tensor& bias);
 
+/// Whether the FP8 layer below the prefix has a weight scale for each of its n rows: as its config declares, or, where
+/// nothing is declared, by shape and without an input scale. Errors: missing_tensor.
+bool has_channel_scales(const Weights& w, std::int64_t n);
+
+/// Those scales, f32 [n] on the CPU, from [n] or [n, 1]. Errors: wrong_dtype, bad_scale.
+Tensor read_channel_scales(const Weights& w, std::int64_t n);
+
+/// The layer with such scales and codes [n, K]; activations are quantized row by row at run time.
+/// Errors: as read_channel_scales; bad_config (an input scale), unsupported (on a GPU).
+LinearKernel fp8_channel_kernel(const Weights& w,
+                                const Tensor& codes,
+                                std::int64_t n,
+                                const Tensor& bias);
+
 /// The NVFP4 layer below the prefix, its weight being U8. Activations: WeightsOptions::nvfp4_activations; bf16 where the
 /// layer has no input_scale. Errors: missing_tensor, wrong_shape, wrong_dtype, bad_scale, weight_without_scale.
 LinearKernel nvfp4_kernel(const Weights& w, std::int64_t k, std::int64_t n, const Tensor& bias);

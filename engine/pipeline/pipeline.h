@@ -29,8 +29,9 @@ struct Timings {
 
 /// The states of one denoising run; what --return-trajectory-latents writes.
 struct Trajectory {
-  Tensor initial_latents;        ///< [1, tokens, C] packed, run dtype
-  Tensor latents;                ///< [1, N, tokens, C]: after every step
+  Tensor initial_latents;  ///< [1, tokens, C] packed, run dtype
+  Tensor latents;          ///< [1, N, tokens, C]: after every step
+  Tensor noise;            ///< [1, N, tokens, C]: what the transformer predicted at every step
   std::vector<float> timesteps;  ///< N
   std::vector<float> sigmas;     ///< N + 1
 };
@@ -58,6 +59,7 @@ struct PictureRequest {
   std::string latents;                   ///< FILE or FILE:NAME; empty: drawn from the seed
   std::string generator_device = "cpu";  ///< where noise is drawn: cpu, or cuda: the run's device
   bool keep_states = false;              ///< fill the trajectory's latents
+  bool keep_noise = false;               ///< fill the trajectory's noise
 };
 
 /// Prompts whose latents go through the network together, for calibration.
@@ -102,6 +104,11 @@ class Pipeline {
                              const std::function<void()>& on_step) = 0;
   /// The transformer's tensors in the run's dtype and on its device, in the diffusers dialect.
   virtual const Weights& transformer_weights() const = 0;
+  /// What the transformer predicts at given states: step i of the request's schedule at states[:, i]. Encoded prompts
+  /// are kept for the next call. Shapes: states [1, N, tokens, C]; returns the same on the CPU, in the run's dtype.
+  virtual Tensor predict_noise(const PictureRequest& request,
+                               const Tensor& states,
+                               const std::function<void()>& on_step) = 0;
 };
 
 /// Loads all components. Errors: those of the readers and networks; unsupported for a pipeline of another family, or a
