@@ -41,6 +41,8 @@ const std::vector<Command>& commands() {
       {"generate", "Run", "Make pictures from prompts with a BF16 or FP8 pipeline", run_generate},
       {"compare", "Run", "Measure how far a candidate strays from a reference, step by step",
        run_compare},
+      {"tune", "Run",
+       "Find the smallest set of layers to keep in full precision for a stated error", run_tune},
       {"version", "About", "Show this build, its libraries and devices", run_version},
   };
   return table;

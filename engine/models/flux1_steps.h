@@ -18,6 +18,8 @@ class Flux1Steps {
   /// Predicted velocity at `latents` [B, Li, in_channels] and timestep `step` of the run. The result is overwritten by
   /// the next call. Returns before the device is done.
   Tensor operator()(const Tensor& latents, const Flux1Prepared& run, std::int64_t step);
+  /// Forgets what was recorded, because the network's layers have changed.
+  void forget();
 
  private:
   /// What the graph reads and writes: its addresses are part of it.

@@ -238,9 +238,19 @@ LinearKernel quantized_or_plain(const Weights& w,
   return plain_kernel(w.plain("weight", {n, k}), bias);
 }
 
-LinearKernel make_kernel(const Weights& w, std::int64_t k, std::int64_t n) {
+LinearKernel stored_kernel(const Weights& w, std::int64_t k, std::int64_t n) {
   LinearKernel kernel = quantized_or_plain(w, k, n, w.optional("bias", {n}));
   return has_svdquant(w) ? svdquant_kernel(w, k, n, std::move(kernel)) : std::move(kernel);
+}
+
+LinearKernel make_kernel(const Weights& w, std::int64_t k, std::int64_t n) {
+  LinearKernel kernel = stored_kernel(w, k, n);
+  const std::optional<Weights> other = w.other();
+  if (!other) return kernel;
+  const Dtype dtype = other->info("weight").dtype;
+  const bool quantized = dtype == Dtype::f8_e4m3 || dtype == Dtype::u8;
+  if (!quantized || other->quant().ignores(other->module())) return kernel;
+  return switched_kernel(w, *other, std::move(kernel), stored_kernel(*other, k, n));
 }
 
 }  // namespace

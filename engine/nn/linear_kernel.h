@@ -65,6 +65,12 @@ bool has_svdquant(const Weights& w);
 /// y = inner(x p) + ((x p) A^T) B^T: the smoothed layer `inner` with its low-rank branch. Errors: missing_tensor,
 /// wrong_shape. Source: ModelOpt reference 4.
 LinearKernel svdquant_kernel(const Weights& w, std::int64_t k, std::int64_t n, LinearKernel inner);
+/// The layer `plain` that turns into `quantized` when w's layer switch says so; w and other are its two weights.
+LinearKernel switched_kernel(const Weights& w,
+                             const Weights& other,
+                             LinearKernel plain,
+                             LinearKernel quantized);
+
 /// The same on a GPU: bf16 weights through cuBLASLt.
 LinearKernel cuda_bf16_kernel(const Tensor& weight, const Tensor& bias);
 

@@ -99,7 +99,8 @@ class Flux1Pipeline : public Pipeline {
   Flux1Pipeline(const ComponentFolders& folders,
                 const TransformerSource& source,
                 const RunOptions& options,
-                at::Device device)
+                at::Device device,
+                std::shared_ptr<LayerSwitch> layers)
       : dtype_(options.dtype == "fp32" ? at::kFloat : at::kBFloat16),
         device_(device),
         text_(folders, options, dtype_, device),
@@ -114,7 +115,8 @@ class Flux1Pipeline : public Pipeline {
                   .quant = source.quant,
                   .nvfp4_activations = options.nvfp4_activations == "bf16" ? Nvfp4Activations::bf16
                                                                            : Nvfp4Activations::fp4,
-                  .device = device}),
+                  .device = device,
+                  .layer_switch = std::move(layers)}),
         transformer_(weights_, parse_flux1_dims(source.config, source.config_path)),
         steps_(transformer_) {
     weights_.release_pages();
@@ -134,6 +136,7 @@ class Flux1Pipeline : public Pipeline {
   Tensor predict_noise(const PictureRequest& request,
                        const Tensor& states,
                        const std::function<void()>& on_step) override;
+  void layers_changed() override { steps_.forget(); }
 
  private:
   /// A prompt as text encoders give it.
@@ -484,7 +487,8 @@ void check_offload(const TransformerSource& source, const RunOptions& options) {
 std::unique_ptr<Pipeline> load_flux1(const ComponentFolders& folders,
                                      const PipelineSources& sources,
                                      const RunOptions& options,
-                                     at::Device device) {
+                                     at::Device device,
+                                     std::shared_ptr<LayerSwitch> layers) {
   const TransformerSource source =
       resolve_transformer(folders.place("transformer"), sources.transformer_weights_path);
   const auto class_name = require_string(source.config, "_class_name", source.config_path);
@@ -496,7 +500,7 @@ std::unique_ptr<Pipeline> load_flux1(const ComponentFolders& folders,
                  .found = class_name});
   }
   check_offload(source, options);
-  return std::make_unique<Flux1Pipeline>(folders, source, options, device);
+  return std::make_unique<Flux1Pipeline>(folders, source, options, device, std::move(layers));
 }
 
 }  // namespace ditq

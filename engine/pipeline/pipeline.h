@@ -109,10 +109,25 @@ class Pipeline {
   virtual Tensor predict_noise(const PictureRequest& request,
                                const Tensor& states,
                                const std::function<void()>& on_step) = 0;
+  /// To be called after a layer switch has changed the transformer.
+  virtual void layers_changed() = 0;
 };
 
 /// Loads all components. Errors: those of the readers and networks; unsupported for a pipeline of another family, or a
 /// device that is not there.
 std::unique_ptr<Pipeline> load_pipeline(const PipelineSources& sources, const RunOptions& options);
+
+/// A pipeline whose transformer has two weights in its linear layers.
+struct SwitchedPipeline {
+  std::unique_ptr<Pipeline> pipeline;
+  std::shared_ptr<LayerSwitch>
+      layers;  ///< those that the second checkpoint has quantized; all begin unquantized
+};
+
+/// As load_pipeline; the second weights come from the transformer of `other`, which may be stored in any form that
+/// load_pipeline reads.
+SwitchedPipeline load_switched_pipeline(const PipelineSources& sources,
+                                        const PipelineSources& other,
+                                        const RunOptions& options);
 
 }  // namespace ditq
