@@ -157,6 +157,12 @@ bool is_float(Dtype dtype) {
 
 }  // namespace
 
+CalibrationState CalibrationState::none(const std::string& path) {
+  CalibrationState state;
+  state.path_ = path;
+  return state;
+}
+
 CalibrationState CalibrationState::open(const std::string& path) {
   CalibrationState table;
   table.path_ = path;
