@@ -15,9 +15,8 @@ using testing::HasSubstr;
 using testing::Not;
 
 std::vector<std::string> tune(const std::vector<std::string>& more) {
-  std::vector<std::string> arguments = {
-      "tune", "--model-path", tiny_flux().string(), "--candidate",
-      (source_dir() / "models/tiny-flux-modelopt-fp8/transformer").string()};
+  std::vector<std::string> arguments = {"tune", "--model-path", tiny_flux().string(), "--candidate",
+                                        (tiny_flux_fp8() / "transformer").string()};
   arguments.insert(arguments.end(), more.begin(), more.end());
   return arguments;
 }

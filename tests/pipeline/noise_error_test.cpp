@@ -35,8 +35,7 @@ GenerateRequest small_request() {
 PipelineSources fp8_sources() {
   PipelineSources out;
   out.model_path = test::tiny_flux().string();
-  out.components["transformer"] =
-      (test::source_dir() / "models/tiny-flux-modelopt-fp8/transformer").string();
+  out.components["transformer"] = (test::tiny_flux_fp8() / "transformer").string();
   return out;
 }
 

@@ -68,7 +68,9 @@ class Exporter {
     check();
     for (const std::string& component : backbones()) {
       opened_.push_back(std::make_unique<Backbone>(open(component)));
-      plan_component(opened_.back()->inputs(request_.arithmetic));  // checks all of it
+      BeyondModelopt beyond = request_.beyond;
+      beyond.clip = {};  // reads all weights, which is for the export
+      plan_component(opened_.back()->inputs(request_.arithmetic, beyond));  // checks all of it
     }
     Json report = {{"model", request_.model}, {"components", Json::object()}};
     std::optional<OutputPlan> plan;
