@@ -26,7 +26,8 @@ std::string command_name(const std::string& word) {
 const std::vector<Command>& commands() {
   static const std::vector<Command> table = {
       {"quantize", "Convert",
-       "Quantize a pipeline to FP8 or NVFP4 as ModelOpt does: calibrate, then export", run_quantize},
+       "Quantize a pipeline to FP8 or NVFP4 as ModelOpt does: calibrate, then export",
+       run_quantize},
       {"build-fp8", "Convert",
        "Turn a ModelOpt FP8 export into a transformer that SGLang and ditq load", run_build_fp8},
       {"build-nvfp4", "Convert",
