@@ -26,7 +26,8 @@ std::string command_name(const std::string& word) {
 const std::vector<Command>& commands() {
   static const std::vector<Command> table = {
       {"quantize", "Convert",
-       "Quantize a pipeline to FP8 or NVFP4 as ModelOpt does: calibrate, then export", run_quantize},
+       "Quantize a pipeline to FP8 or NVFP4 as ModelOpt does: calibrate, then export",
+       run_quantize},
       {"build-fp8", "Convert",
        "Turn a ModelOpt FP8 export into a transformer that SGLang and ditq load", run_build_fp8},
       {"build-nvfp4", "Convert",
@@ -41,6 +42,8 @@ const std::vector<Command>& commands() {
       {"generate", "Run", "Make pictures from prompts with a BF16 or FP8 pipeline", run_generate},
       {"compare", "Run", "Measure how far a candidate strays from a reference, step by step",
        run_compare},
+      {"tune", "Run",
+       "Find the smallest set of layers to keep in full precision for a stated error", run_tune},
       {"version", "About", "Show this build, its libraries and devices", run_version},
   };
   return table;

@@ -38,6 +38,7 @@ ExitCode run_inspect(const Arguments& arguments);
 ExitCode run_quantize(const Arguments& arguments);
 ExitCode run_synth(const Arguments& arguments);
 ExitCode run_tokenize(const Arguments& arguments);
+ExitCode run_tune(const Arguments& arguments);
 ExitCode run_version(const Arguments& arguments);
 
 }  // namespace ditq

@@ -14,6 +14,7 @@
 #include "flags.h"
 #include "generate_flags.h"
 #include "model_path.h"
+#include "prompts.h"
 #include "sglang_flags.h"
 #include "terminal.h"
 
@@ -36,6 +37,7 @@ struct SideFlags {
 };
 
 struct CompareFlags {
+  std::string prompts_file;
   SideFlags reference;
   SideFlags candidate;
   std::string report;
@@ -71,10 +73,17 @@ void declare_sides(Flags& flags, CompareFlags& sides) {
 
 void declare_measure(Flags& flags, CompareRequest& request, CompareFlags& more) {
   flags.group("What to measure and write");
+  flags
+      .add(
+          "prompts-file", more.prompts_file, "FILE",
+          "One prompt a line, prompt i with seed + i, for noise_l2; the other metrics are those of "
+          "the first prompt")
+      .path();
   flags.add("require", request.require, "BARS",
             "Exit with 1 when missed: metric op number, separated by commas. cosine, mae, rmse: "
             "the worst step; "
-            "last.cosine …: the last; psnr, ssim: the worst frame");
+            "last.cosine …: the last; psnr, ssim: the worst frame; noise_l2: the mean relative "
+            "error of what the transformer predicts, over all prompts and steps");
   flags.add("trajectory-step-index", request.trajectory_step_index, "N",
             "Step that the short result shows (-1: the last)");
   flags.add("warmup-runs", request.warmup_runs, "N", "Runs before those that are measured (0)")
@@ -170,8 +179,8 @@ void finish_files(const Flags& flags, const CompareRequest& request) {
     refuse("--reference and --candidate belong together");
   }
   for (const char* flag :
-       {"model-path", "prompt", "reference-transformer-path", "candidate-transformer-path",
-        "reference-component-path", "candidate-component-path"}) {
+       {"model-path", "prompt", "prompts-file", "reference-transformer-path",
+        "candidate-transformer-path", "reference-component-path", "candidate-component-path"}) {
     if (flags.given(flag))
       refuse(fmt::format("--{} does not go with --reference and --candidate, which run no model",
                          flag));
@@ -180,8 +189,14 @@ void finish_files(const Flags& flags, const CompareRequest& request) {
 
 void finish_checkpoints(CompareRequest& request, const CompareFlags& sides) {
   PipelineSources& base = request.generate.sources;
+  if (!request.generate.prompts.empty() && !sides.prompts_file.empty()) {
+    refuse("--prompt and --prompts-file exclude each other");
+  }
+  if (!sides.prompts_file.empty()) {
+    request.generate.prompts = read_prompts_to_generate(sides.prompts_file);
+  }
   if (base.model_path.empty()) refuse("--model-path is required, or --reference and --candidate");
-  if (request.generate.prompts.size() != 1) refuse("one --prompt is required");
+  if (request.generate.prompts.empty()) refuse("a --prompt or --prompts-file is required");
   add_components("reference", sides.reference, base.components, request.reference);
   add_components("candidate", sides.candidate, base.components, request.candidate);
   request.reference = merged(base, request.reference);

@@ -155,8 +155,12 @@ class LayerReader {
     const TensorInfo* input = find(layer.name, "input_scale");
     layer.input_scale = scalar(input);
     layer.note = rules_.runtime_note(layer.name);
+    const bool by_row = scale != nullptr && layer.shape.size() == 2 &&
+                        scale->elements() == static_cast<std::uint64_t>(layer.shape[0]);
     if (scale == nullptr)
       layer.note = "has no weight_scale: cannot be decoded";
+    else if (by_row && input == nullptr && layer.shape[0] > 1)
+      layer.note = "a scale for each channel; activations are scaled token by token";
     else if (!layer.weight_scale)
       layer.note = fmt::format("scale of shape {}", to_string(scale->shape));
     else if (input == nullptr)

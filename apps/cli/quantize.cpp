@@ -56,6 +56,7 @@ ExitCode run_quantize(const Arguments& arguments) {
   QuantizeRequest request = quantize_flags.export_request();
   const auto calibrate = quantize_flags.calibrate_request(request);
   for (const std::string& component : backbones_of(request)) {
+    if (request.beyond.weights_only) break;
     request.states[component] =
         calibrate ? calibrate->state_file : quantize_flags.restored_state(component);
   }

@@ -61,6 +61,7 @@ QuantizeFlags::QuantizeFlags(Flags& flags) : flags_(flags) {
   declare_calibration();
   declare_output();
   declare_refused();
+  beyond_.declare(flags_);
   add_pipeline_flags(flags_, pipeline_);
 }
 
@@ -198,6 +199,7 @@ QuantizeRequest QuantizeFlags::export_request() const {
   request.algorithm = algorithm_;
   request.arithmetic = parse_arithmetic(arithmetic_);
   request.limits = parse_pipeline_flags(pipeline_);
+  request.beyond = beyond_.read();
   request.backbones = backbones_;
   for (const std::string& text : component_dtypes_) {
     const auto [component, dtype] = cut(text, ':', "component-dtype");
@@ -205,7 +207,10 @@ QuantizeRequest QuantizeFlags::export_request() const {
   }
   request.shown = override_model_path_.empty() ? model.hub_id : override_model_path_;
   request.folder = resolve_model_path(request.shown, "--override-model-path");
-  if (format_.empty() && restore_from_.empty()) {
+  if (request.beyond.weights_only && !restore_from_.empty()) {
+    throw Error(ErrorCode::usage, "--weights-only and --restore-from exclude each other");
+  }
+  if (format_.empty() && restore_from_.empty() && !request.beyond.weights_only) {
     throw Error(ErrorCode::usage, "--format is required", {.expected = "fp8 or fp4"});
   }
   return request;
@@ -242,7 +247,7 @@ std::string QuantizeFlags::state_file(const QuantizeRequest& request) const {
 
 std::optional<CalibrateRequest> QuantizeFlags::calibrate_request(
     const QuantizeRequest& request) const {
-  if (!restore_from_.empty()) return std::nullopt;
+  if (!restore_from_.empty() || request.beyond.weights_only) return std::nullopt;
   const QuantizeModel& model = find_quantize_model(request.model);
   const auto& backbones = request.backbones.empty() ? model.backbones : request.backbones;
   if (backbones != std::vector<std::string>{"transformer"}) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "beyond_flags.h"
 #include "flags.h"
 #include "pipeline/engine.h"
 #include "pipeline_flags.h"
@@ -25,7 +26,7 @@ class QuantizeFlags {
   /// Errors: usage, unsupported, and those of resolve_model_path.
   QuantizeRequest export_request() const;
 
-  /// What to calibrate for it; nothing with --restore-from.
+  /// What to calibrate for it; nothing with --restore-from and --weights-only.
   /// Errors: usage, unsupported, and those of read_calibration_prompts.
   std::optional<CalibrateRequest> calibrate_request(const QuantizeRequest& request) const;
 
@@ -47,6 +48,7 @@ class QuantizeFlags {
   QuantizeRequest request_;
   CalibrateRequest calibrate_;
   PipelineFlags pipeline_;
+  BeyondFlags beyond_;
   std::string override_model_path_;
   std::string format_;
   std::string algorithm_;

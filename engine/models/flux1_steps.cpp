@@ -4,6 +4,11 @@
 
 namespace ditq {
 
+void Flux1Steps::forget() {
+  recordings_.clear();
+  buffers_ = {};
+}
+
 bool Flux1Steps::fits(const Tensor& latents, const Flux1Prepared& run) const {
   return buffers_.latents.defined() && buffers_.latents.sizes() == latents.sizes() &&
          buffers_.text.sizes() == run.text.sizes();

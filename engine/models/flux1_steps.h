@@ -23,6 +23,9 @@ class Flux1Steps {
                     std::int64_t step,
                     AttentionArithmetic attention = AttentionArithmetic::plain);
 
+  /// Forgets what was recorded, because the network's layers have changed.
+  void forget();
+
  private:
   /// What the graph reads and writes: its addresses are part of it.
   struct Buffers {

@@ -167,21 +167,33 @@ void check_shape(const Weights& w, std::string_view name, const Shape& shape) {
 
 namespace {
 
-LinearKernel fp8_kernel(const Weights& w, const Tensor& bias) {
+/// The layer in the run's dtype, where the ignore list says that it is not quantized.
+LinearKernel dequantized(const Weights& w,
+                         const Tensor& codes,
+                         const Tensor& scale,
+                         const Tensor& bias) {
+  log_warning(fmt::format(
+      "{}: the ignore list names '{}', but its weight is FP8: dequantized to the run's dtype",
+      w.path(), w.module()));
+  if (w.has("input_scale")) read_scale(w, "input_scale");
+  const Tensor factor = on_device(scale, codes.device());
+  return plain_kernel(codes.to(at::kFloat).mul(factor).to(w.dtype()), bias);
+}
+
+LinearKernel fp8_kernel(const Weights& w, std::int64_t n, const Tensor& bias) {
   if (!w.has("weight_scale")) {
     throw Error(ErrorCode::weight_without_scale, "an FP8 weight has no scale",
                 facts(w, "weight", w.full_name("weight_scale"), "nothing",
                       "Convert the export with 'ditq build-fp8'"));
   }
-  const float weight_scale = read_scale(w, "weight_scale");
   const Tensor codes = w.stored("weight");
-  if (w.quant().ignores(w.module())) {
-    log_warning(fmt::format(
-        "{}: the ignore list names '{}', but its weight is FP8: dequantized to the run's dtype",
-        w.path(), w.module()));
-    if (w.has("input_scale")) read_scale(w, "input_scale");
-    return plain_kernel(codes.to(at::kFloat).mul(weight_scale).to(w.dtype()), bias);
+  const bool ignored = w.quant().ignores(w.module());
+  if (has_channel_scales(w, n)) {
+    if (!ignored) return fp8_channel_kernel(w, codes, n, bias);
+    return dequantized(w, codes, read_channel_scales(w, n).unsqueeze(1), bias);
   }
+  const float weight_scale = read_scale(w, "weight_scale");
+  if (ignored) return dequantized(w, codes, filled({1}, weight_scale, at::kFloat), bias);
   if (!w.has("input_scale")) {
     throw Error(
         ErrorCode::weight_without_scale, "an FP8 layer has no input scale",
@@ -220,9 +232,10 @@ LinearKernel quantized_or_plain(const Weights& w,
                                 const Tensor& bias) {
   const ViewedTensor& info = w.info("weight");
   if (info.dtype == Dtype::f8_e4m3) {
-    check_scheme(w, Scheme::fp8);
+    check_scheme(
+        w, w.quant().scheme == Scheme::fp8_channel_token ? Scheme::fp8_channel_token : Scheme::fp8);
     check_shape(w, "weight", {n, k});
-    return fp8_kernel(w, bias);
+    return fp8_kernel(w, n, bias);
   }
   if (info.dtype == Dtype::u8) {
     check_scheme(w, Scheme::nvfp4);
@@ -237,9 +250,19 @@ LinearKernel quantized_or_plain(const Weights& w,
   return plain_kernel(w.plain("weight", {n, k}), bias);
 }
 
-LinearKernel make_kernel(const Weights& w, std::int64_t k, std::int64_t n) {
+LinearKernel stored_kernel(const Weights& w, std::int64_t k, std::int64_t n) {
   LinearKernel kernel = quantized_or_plain(w, k, n, w.optional("bias", {n}));
   return has_svdquant(w) ? svdquant_kernel(w, k, n, std::move(kernel)) : std::move(kernel);
+}
+
+LinearKernel make_kernel(const Weights& w, std::int64_t k, std::int64_t n) {
+  LinearKernel kernel = stored_kernel(w, k, n);
+  const std::optional<Weights> other = w.other();
+  if (!other) return kernel;
+  const Dtype dtype = other->info("weight").dtype;
+  const bool quantized = dtype == Dtype::f8_e4m3 || dtype == Dtype::u8;
+  if (!quantized || other->quant().ignores(other->module())) return kernel;
+  return switched_kernel(w, *other, std::move(kernel), stored_kernel(*other, k, n));
 }
 
 }  // namespace

@@ -44,6 +44,20 @@ GemmEpilogue with(GemmEpilogue epilogue, PostOp post_op);
 /// weight [N, K] and bias [N] (or empty) in the run's dtype, not quantized.
 LinearKernel plain_kernel(const Tensor& weight, const Tensor& bias);
 
+/// Whether the FP8 layer below the prefix has a weight scale for each of its n rows: as its config declares, or, where
+/// nothing is declared, by shape and without an input scale. Errors: missing_tensor.
+bool has_channel_scales(const Weights& w, std::int64_t n);
+
+/// Those scales, f32 [n] on the CPU, from [n] or [n, 1]. Errors: wrong_dtype, bad_scale.
+Tensor read_channel_scales(const Weights& w, std::int64_t n);
+
+/// The layer with such scales and codes [n, K]; activations are quantized row by row at run time.
+/// Errors: as read_channel_scales; bad_config (an input scale), unsupported (on a GPU).
+LinearKernel fp8_channel_kernel(const Weights& w,
+                                const Tensor& codes,
+                                std::int64_t n,
+                                const Tensor& bias);
+
 /// The NVFP4 layer below the prefix, its weight being U8. Activations: WeightsOptions::nvfp4_activations; bf16 where the
 /// layer has no input_scale. Errors: missing_tensor, wrong_shape, wrong_dtype, bad_scale, weight_without_scale.
 LinearKernel nvfp4_kernel(const Weights& w, std::int64_t k, std::int64_t n, const Tensor& bias);
@@ -54,6 +68,12 @@ bool has_svdquant(const Weights& w);
 /// y = inner(x p) + ((x p) A^T) B^T: the smoothed layer `inner` with its low-rank branch. Errors: missing_tensor,
 /// wrong_shape. Source: ModelOpt reference 4.
 LinearKernel svdquant_kernel(const Weights& w, std::int64_t k, std::int64_t n, LinearKernel inner);
+/// The layer `plain` that turns into `quantized` when w's layer switch says so; w and other are its two weights.
+LinearKernel switched_kernel(const Weights& w,
+                             const Weights& other,
+                             LinearKernel plain,
+                             LinearKernel quantized);
+
 /// The same on a GPU: bf16 weights through cuBLASLt.
 LinearKernel cuda_bf16_kernel(const Tensor& weight, const Tensor& bias);
 

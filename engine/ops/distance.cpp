@@ -26,6 +26,20 @@ double cosine(const Tensor& a, const Tensor& b) {
 
 }  // namespace
 
+Deviation deviation_of(const Tensor& reference, const Tensor& candidate) {
+  DITQ_ASSERT(reference.sizes() == candidate.sizes() && reference.numel() > 0);
+  const Tensor a = reference.to(at::kCPU).to(at::kDouble).reshape({-1});
+  const Tensor b = candidate.to(at::kCPU).to(at::kDouble).reshape({-1});
+  const auto of = [](const Tensor& x) { return at::linalg_vector_norm(x, 2).item<double>(); };
+  const double norm_a = of(a);
+  const double norm_b = of(b);
+  const double difference = of(b.sub(a));
+  if (norm_a == 0 && norm_b == 0) return {};
+  if (norm_a == 0 || norm_b == 0) return {.relative_l2 = difference / norm_a, .cosine = 0};
+  return {.relative_l2 = difference / norm_a,
+          .cosine = a.dot(b).item<double>() / (norm_a * norm_b)};
+}
+
 Distance distance(const Tensor& reference, const Tensor& candidate) {
   DITQ_ASSERT(reference.sizes() == candidate.sizes() && reference.numel() > 0);
   const Tensor a = reference.to(at::kCPU).to(at::kFloat);

@@ -23,4 +23,15 @@ struct Distance {
 /// Source: SGLang bridge reference 6.
 Distance distance(const Tensor& reference, const Tensor& candidate);
 
+/// How far a candidate strays, in proportion.
+struct Deviation {
+  double relative_l2 =
+      0;              ///< |b - a| / |a|; 0 if both norms are 0, infinite if only the reference's is
+  double cosine = 1;  ///< 1 if both norms are 0, 0 if one is
+};
+
+/// Both tensors are taken to f64 on the CPU first: sums of any length keep ten digits, whatever the number of threads.
+/// A NaN makes both NaN. Shapes: equal and not empty (checked by the caller).
+Deviation deviation_of(const Tensor& reference, const Tensor& candidate);
+
 }  // namespace ditq

@@ -55,22 +55,27 @@ struct Tile {
   const float* bias;          ///< joins the sum before it is rounded
   const float* rounded_bias;  ///< is added to the rounded sum
   float weight_scale, input_scale;
+  const float* channel_scales;  ///< in the place of weight_scale, or null
+  const float* row_scales;      ///< in the place of input_scale; there where channel_scales are
   Out* out;
   std::int64_t out_stride;
 
+  template <bool kVectors>
   float value(std::int64_t m, std::int64_t n) const {
-    const float sum = __builtin_fmaf(sums[m * kPanel + n] * weight_scale, input_scale,
+    const float of_weight = kVectors ? channel_scales[n] : weight_scale;
+    const float of_input = kVectors ? row_scales[m] : input_scale;
+    const float sum = __builtin_fmaf(sums[m * kPanel + n] * of_weight, of_input,
                                      bias == nullptr ? 0.0F : bias[n]);
     return rounded_bias == nullptr ? sum : rounded<Out>(sum) + rounded_bias[n];
   }
 };
 
-template <typename Out>
+template <bool kVectors, typename Out>
 DITQ_VECTOR_CLONES void store_tile(const Tile<Out>& tile) {
   const Tile<Out> t = tile;
   for (std::int64_t m = 0; m < t.rows; ++m) {
     for (std::int64_t n = 0; n < t.columns; ++n) {
-      store_rounded(t.out + m * t.out_stride + n, t.value(m, n));
+      store_rounded(t.out + m * t.out_stride + n, t.template value<kVectors>(m, n));
     }
   }
 }
@@ -82,13 +87,23 @@ inline float gelu_tanh_value(float x) {
   return x / (1.0F + fast_exp(exponent > 87.0F ? 87.0F : exponent));
 }
 
-template <typename Out>
+template <bool kVectors, typename Out>
 DITQ_VECTOR_CLONES void store_gelu_tile(const Tile<Out>& tile) {
   const Tile<Out> t = tile;
   for (std::int64_t m = 0; m < t.rows; ++m) {
     for (std::int64_t n = 0; n < t.columns; ++n) {
-      store_rounded(t.out + m * t.out_stride + n, gelu_tanh_value(rounded<Out>(t.value(m, n))));
+      store_rounded(t.out + m * t.out_stride + n,
+                    gelu_tanh_value(rounded<Out>(t.template value<kVectors>(m, n))));
     }
+  }
+}
+
+template <bool kVectors, typename Out>
+void store(const Tile<Out>& tile, PostOp post_op) {
+  if (post_op == PostOp::gelu_tanh) {
+    store_gelu_tile<kVectors>(tile);
+  } else {
+    store_tile<kVectors>(tile);
   }
 }
 
@@ -133,6 +148,10 @@ void run_panels(const Tensor& x,
   const auto* activations = x.const_data_ptr<at::BFloat16>();
   const float* bias = epilogue.bias.defined() ? epilogue.bias.const_data_ptr<float>() : nullptr;
   const bool after = epilogue.bias_after_rounding;
+  const bool vectors = epilogue.channel_scales.defined();
+  DITQ_ASSERT(vectors == epilogue.row_scales.defined());
+  const float* channels = vectors ? epilogue.channel_scales.const_data_ptr<float>() : nullptr;
+  const float* scales = vectors ? epilogue.row_scales.const_data_ptr<float>() : nullptr;
   auto* target = reinterpret_cast<Out*>(out.mutable_data_ptr());
   const std::int64_t m_tiles = (m_count + kTile - 1) / kTile;
   const std::int64_t n_tiles = (n_count + kPanel - 1) / kPanel;
@@ -156,12 +175,14 @@ void run_panels(const Tensor& x,
                              .rounded_bias = bias == nullptr || !after ? nullptr : bias + n,
                              .weight_scale = epilogue.weight_scale,
                              .input_scale = epilogue.input_scale,
+                             .channel_scales = vectors ? channels + n : nullptr,
+                             .row_scales = vectors ? scales + m : nullptr,
                              .out = target + m * out.stride(0) + n,
                              .out_stride = out.stride(0)};
-      if (epilogue.post_op == PostOp::gelu_tanh) {
-        store_gelu_tile(result);
+      if (vectors) {
+        store<true>(result, epilogue.post_op);
       } else {
-        store_tile(result);
+        store<false>(result, epilogue.post_op);
       }
     }
     at::native::cpublas::brgemm_release();
@@ -241,6 +262,9 @@ Tensor gemm(const Tensor& x,
             const GemmEpilogue& epilogue,
             at::ScalarType out) {
   Tensor sum = at::linear(x.to(at::kFloat), weight.to(at::kFloat));
+  if (epilogue.channel_scales.defined()) {
+    sum = sum.mul(epilogue.channel_scales).mul(epilogue.row_scales.unsqueeze(1));
+  }
   if (epilogue.weight_scale != 1) sum = sum.mul(epilogue.weight_scale);
   if (epilogue.input_scale != 1) sum = sum.mul(epilogue.input_scale);
   if (epilogue.bias_after_rounding) sum = sum.to(out).to(at::kFloat);

@@ -40,11 +40,14 @@ enum class PostOp {
   gelu_tanh,  ///< gelu_tanh of the rounded product, rounded again: as two operations would
 };
 
-/// What happens to an accumulator: fma(acc * weight_scale, input_scale, bias), rounded, then the post op.
+/// What happens to an accumulator: fma(acc * weight_scale, input_scale, bias), rounded, then the post op. With scales of
+/// channels and rows: fma(acc * channel_scales[n], row_scales[m], bias).
 struct GemmEpilogue {
   float weight_scale = 1;
   float input_scale = 1;
-  Tensor bias;  ///< f32 [N], or empty
+  Tensor channel_scales;  ///< f32 [N] in the place of weight_scale, or empty
+  Tensor row_scales;      ///< f32 [M] in the place of input_scale; there where channel_scales are
+  Tensor bias;            ///< f32 [N], or empty
   bool bias_after_rounding =
       false;  ///< the product is rounded, then the bias is added and rounded again
   PostOp post_op = PostOp::none;

@@ -1,9 +1,11 @@
 #include "ops/quantize.h"
 
 #include <algorithm>
+#include <array>
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/clamp.h>
+#include <ATen/ops/clamp_min.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/gelu.h>
 
@@ -26,6 +28,8 @@ inline float nearest_e4m3(float value) {
                               (std::bit_cast<std::uint32_t>(value) & 0x80000000));
 }
 
+constexpr float kLeastRowScale = 1.0F / (448.0F * 512.0F);
+
 template <typename In>
 DITQ_VECTOR_CLONES void quantize_range(const In* in,
                                        BFloat16Bits* out,
@@ -39,6 +43,36 @@ DITQ_VECTOR_CLONES void quantize_range(const In* in,
     out[i].bits =
         static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(nearest_e4m3(clamped)) >> 16);
   }
+}
+
+/// Largest magnitude; NaN where one is there.
+template <typename In>
+DITQ_VECTOR_CLONES float magnitude_of(const In* in, std::int64_t count) {
+  std::array<std::uint32_t, kLanes> lanes{};
+  // Magnitudes order as their bits do, and NaN is above them all.
+  for_lanes(count, [&](std::int64_t i, std::int64_t lane) {
+    const std::uint32_t bits = std::bit_cast<std::uint32_t>(load_float(in + i)) & 0x7FFFFFFF;
+    auto& most = lanes[static_cast<std::size_t>(lane)];
+    most = bits > most ? bits : most;
+  });
+  return std::bit_cast<float>(*std::max_element(lanes.begin(), lanes.end()));
+}
+
+template <typename In>
+void quantize_each_row(const Tensor& x, const RowQuantized& out) {
+  const std::int64_t columns = x.size(1);
+  const std::int64_t stride = x.stride(0);
+  const auto* source = reinterpret_cast<const In*>(x.const_data_ptr());
+  auto* target = reinterpret_cast<BFloat16Bits*>(out.values.mutable_data_ptr());
+  auto* scales = out.scales.mutable_data_ptr<float>();
+  at::parallel_for(0, x.size(0), 16, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t m = begin; m < end; ++m) {
+      const float amax = magnitude_of(source + m * stride, columns);
+      // Written so that a NaN stays.
+      scales[m] = amax / 448.0F < kLeastRowScale ? kLeastRowScale : amax / 448.0F;
+      quantize_range(source + m * stride, target + m * columns, columns, 1.0F / scales[m]);
+    }
+  });
 }
 
 template <typename In>
@@ -108,7 +142,28 @@ Tensor quantize_e4m3(const Tensor& x, float input_scale) {
   return out;
 }
 
+RowQuantized quantize_e4m3_rows(const Tensor& x) {
+  DITQ_ASSERT(x.is_cpu() && x.dim() == 2 && x.stride(1) == 1);
+  const RowQuantized out{.values = at::empty(x.sizes(), at::kBFloat16),
+                         .scales = at::empty({x.size(0)}, at::kFloat)};
+  if (x.scalar_type() == at::kFloat) {
+    quantize_each_row<float>(x, out);
+  } else {
+    DITQ_ASSERT(x.scalar_type() == at::kBFloat16);
+    quantize_each_row<BFloat16Bits>(x, out);
+  }
+  return out;
+}
+
 namespace reference {
+
+RowQuantized quantize_e4m3_rows(const Tensor& x) {
+  const Tensor values = x.to(at::kFloat);
+  const Tensor scales = at::clamp_min(values.abs().amax({1}).div(448.0), kLeastRowScale);
+  const Tensor scaled = values.mul(scales.reciprocal().unsqueeze(1));
+  return {.values = at::clamp(scaled, -448.0, 448.0).to(at::kFloat8_e4m3fn).to(at::kBFloat16),
+          .scales = scales};
+}
 
 Tensor e4m3_codes(const Tensor& x, float scale, bool gelu) {
   const Tensor values = gelu ? at::gelu(x, "tanh") : x;

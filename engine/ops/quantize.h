@@ -19,6 +19,19 @@ Tensor to_form(const Tensor& x, const Form& form);
 /// Shapes: x [B, L, C] or [M, C], bf16 or f32, and out of the same shape in Float8_e4m3fn; rows contiguous, else any strides.
 void quantize_into(const Tensor& x, float scale, bool gelu, const Tensor& out);
 
+/// Activations with a scale of their own for each row.
+struct RowQuantized {
+  Tensor values;  ///< [M, K] bf16: E4M3 values, exact
+  Tensor scales;  ///< [M] f32
+};
+
+/// scale[m] = max(max |x[m]| / 448, 1 / (448 * 512)), values[m, k] = e4m3_rne(clamp(f32(x[m, k]) * (1 / scale[m]), ±448)).
+/// NaN and infinity in a row give it a NaN scale or NaN values.
+/// Shapes: x [M, K] bf16 or f32, on the CPU, rows contiguous.
+/// Source: vLLM layers/quantization/input_quant_fp8.py (QuantFP8.forward_native, per token) @ 00155cd: the least scale
+/// keeps rows of zeros from a division by zero.
+RowQuantized quantize_e4m3_rows(const Tensor& x);
+
 namespace reference {
 
 /// The codes, by torch's own cast: the definition of quantize_into.
@@ -26,6 +39,7 @@ Tensor e4m3_codes(const Tensor& x, float scale, bool gelu);
 
 /// The definition, by torch's own cast.
 Tensor quantize_e4m3(const Tensor& x, float input_scale);
+RowQuantized quantize_e4m3_rows(const Tensor& x);
 
 }  // namespace reference
 }  // namespace ditq

@@ -4,16 +4,19 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
-#include <numeric>
+#include <functional>
 
 #include <fmt/format.h>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/progress.h"
 #include "pipeline/compare_files.h"
+#include "pipeline/confidence.h"
 #include "pipeline/generate.h"
 #include "pipeline/metrics.h"
+#include "pipeline/noise_error.h"
 #include "pipeline/output_place.h"
 #include "pipeline/perf.h"
 #include "pipeline/pipeline.h"
@@ -46,9 +49,7 @@ void require_counts(const CompareRequest& request) {
     throw Error(ErrorCode::usage, "--measure-runs must be at least 1");
   }
   const GenerateRequest& generate = request.generate;
-  if (generate.prompts.size() != 1) {
-    refuse("one prompt is compared at a time", "one --prompt", generate.prompts.size());
-  }
+  if (generate.prompts.empty()) refuse("there is nothing to compare", "a --prompt", 0);
   if (generate.num_outputs_per_prompt != 1) {
     throw Error(ErrorCode::usage, "one picture is compared at a time");
   }
@@ -95,7 +96,8 @@ void pin(GenerateRequest& request, const PictureRequest& resolved) {
 }
 
 struct BothRuns {
-  GenerateRequest request;  ///< with nothing left open
+  GenerateRequest request;  ///< with nothing left open, and the first prompt
+  std::optional<NoiseError> noise;
   SideRun reference;
   SideRun candidate;
 };
@@ -111,8 +113,22 @@ RunOptions side_options(const CompareRequest& request,
   return out;
 }
 
-BothRuns run_both(const CompareRequest& request) {
-  BothRuns out{.request = request.generate, .reference = {}, .candidate = {}};
+/// Calls run(on_step) with a progress bar over all prompts and steps.
+template <typename Run>
+auto with_progress(const char* label, const GenerateRequest& request, const Run& run) {
+  ProgressBar bar(label,
+                  request.prompts.size() * static_cast<std::uint64_t>(*request.num_inference_steps),
+                  "step");
+  auto result = run([&bar] { bar.advance(); });
+  bar.finish();
+  return result;
+}
+
+BothRuns run_both(const CompareRequest& request, bool noise) {
+  BothRuns out{.request = request.generate, .noise = {}, .reference = {}, .candidate = {}};
+  out.request.prompts.resize(1);
+  GenerateRequest all = request.generate;
+  std::vector<NoiseBaseline> baseline;
   {
     const auto pipeline =
         load_pipeline(request.reference, side_options(request, request.reference_fp4_gemm_backend,
@@ -121,13 +137,24 @@ BothRuns run_both(const CompareRequest& request) {
     const PictureRequest resolved = pipeline->resolve(request.generate);
     select_step(request.trajectory_step_index, resolved.steps);
     pin(out.request, resolved);
+    pin(all, resolved);
     out.reference = measure(*pipeline, out.request, request);
+    if (noise) {
+      baseline = with_progress("recording", all, [&](const std::function<void()>& on_step) {
+        return record_noise(*pipeline, all, on_step);
+      });
+    }
   }
   const auto pipeline =
       load_pipeline(request.candidate, side_options(request, request.candidate_fp4_gemm_backend,
                                                     request.candidate_attention_backend));
   log_summary(pipeline->description(), "candidate");
   out.candidate = measure(*pipeline, out.request, request);
+  if (noise) {
+    out.noise = with_progress("predicting", all, [&](const std::function<void()>& on_step) {
+      return noise_error(*pipeline, baseline, on_step);
+    });
+  }
   return out;
 }
 
@@ -157,10 +184,6 @@ Measurements measure_runs(const CompareRequest& request,
     out.ssim.push_back(ssim(reference.picture, candidate.picture));
   }
   return out;
-}
-
-double mean(const std::vector<double>& values) {
-  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
 
 Json path_or_null(const std::string& path) {
@@ -208,6 +231,7 @@ Json runs_report(const CompareRequest& request, const BothRuns& runs) {
 void add_metrics(Json& report, const Measurements& measured) {
   if (measured.trajectory) report["trajectory_metrics"] = to_json(*measured.trajectory);
   if (measured.output) report["output_metrics"] = to_json(*measured.output);
+  if (measured.noise) report["noise_error"] = to_json(*measured.noise);
 }
 
 /// A member of the report by its path, or null where the inputs do not give it.
@@ -237,6 +261,7 @@ CompareResult finish(const CompareRequest& request,
   add_metrics(report, measured);
   CompareResult out{.report = std::move(report), .brief = {}, .missed = {}};
   out.brief = brief_of(out.report, request.output_json);
+  if (measured.noise) out.brief["noise_l2"] = measured.noise->noise_l2();
   if (!request.output_json.empty()) {
     make_folder(fs::path(request.output_json).parent_path().string());
     write_text(request.output_json, dump_json(out.report, {.indent = 2, .sort_keys = true}));
@@ -254,13 +279,18 @@ CompareResult finish(const CompareRequest& request,
 CompareResult compare_checkpoints(const CompareRequest& request) {
   require_counts(request);
   const auto requirements =
-      parse_requirements(request.require, {.trajectory = true, .frames = true});
+      parse_requirements(request.require, {.trajectory = true,
+                                           .frames = true,
+                                           .noise = true,
+                                           .several = request.generate.prompts.size() > 1});
   if (request.generate.num_inference_steps) {
     select_step(request.trajectory_step_index, *request.generate.num_inference_steps);
   }
   require_writable_folder(request.save_output_dir);
-  BothRuns runs = run_both(request);
-  const Measurements measured = measure_runs(request, runs, requirements);
+  const bool noise = request.generate.prompts.size() > 1 || asks_for(requirements, "noise_l2");
+  BothRuns runs = run_both(request, noise);
+  Measurements measured = measure_runs(request, runs, requirements);
+  measured.noise = runs.noise;
   save_pictures(runs, request.save_output_dir);
   return finish(request, runs_report(request, runs), measured, requirements);
 }

@@ -7,6 +7,7 @@
 #include "pipeline/calibrate.h"
 #include "pipeline/compare.h"
 #include "pipeline/generate.h"
+#include "pipeline/tune.h"
 #include "pipeline/unify_svdquant.h"
 #include "pipeline/versions.h"
 
@@ -46,6 +47,9 @@ class TorchEngine : public Engine {
   }
   CompareResult compare(const CompareRequest& request) override {
     return guarded([&] { return ditq::compare(request); });
+  }
+  TuneResult tune(const TuneRequest& request) override {
+    return guarded([&] { return ditq::tune(request); });
   }
   CalibrateResult calibrate(const CalibrateRequest& request) override {
     return guarded([&] { return ditq::calibrate(request); });

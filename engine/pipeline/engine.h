@@ -97,6 +97,24 @@ struct CompareResult {
   std::vector<std::string> missed;  ///< requirements that do not hold, each a sentence
 };
 
+/// A search for the layers of a quantized transformer that have to stay in full precision.
+struct TuneRequest {
+  GenerateRequest generate;       ///< the baseline, its prompts and how pictures are made
+  PipelineSources candidate;      ///< whose transformer is quantized in every layer that may be
+  std::string require;            ///< "noise_l2<=0.03"
+  std::string group_by = "auto";  ///< auto, layer, kind or block
+  std::int64_t psnr_prompts = 2;  ///< pictures a measured set; 0: none
+  std::int64_t frontier_points =
+      12;  ///< sets between nothing and everything kept that are measured
+  std::int64_t max_search_runs = 64;  ///< measurements that the search may take
+  std::string log_file;               ///< measurements, for the next run; empty: kept nowhere
+};
+
+struct TuneResult {
+  Json report;                        ///< groups, frontier, sets, the chosen one (docs/tune.md)
+  std::vector<std::string> patterns;  ///< what the chosen set keeps
+};
+
 /// Post-training calibration of a pipeline's transformer, as ModelOpt runs it (its reference, sections 3 and 4).
 struct CalibrateRequest {
   PipelineSources sources;
@@ -157,13 +175,14 @@ class Engine {
   virtual ~Engine() = default;
   virtual GenerateResult generate(const GenerateRequest& request) = 0;
   virtual CompareResult compare(const CompareRequest& request) = 0;
+  virtual TuneResult tune(const TuneRequest& request) = 0;
   virtual CalibrateResult calibrate(const CalibrateRequest& request) = 0;
   virtual void unify_svdquant(const UnifySvdquantRequest& request) = 0;
   virtual EngineInfo info() = 0;
 };
 
 /// Increased whenever this header changes; a program refuses an engine of another number.
-inline constexpr int kEngineInterface = 4;
+inline constexpr int kEngineInterface = 5;
 
 }  // namespace ditq
 

@@ -4,11 +4,14 @@
 
 #include <cmath>
 #include <filesystem>
+#include <functional>
+#include <map>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "base/interrupt.h"
 #include "base/log.h"
 #include "convert/component_source.h"
 #include "family/check_tensors.h"
@@ -96,7 +99,8 @@ class Flux1Pipeline : public Pipeline {
   Flux1Pipeline(const ComponentFolders& folders,
                 const TransformerSource& source,
                 const RunOptions& options,
-                at::Device device)
+                at::Device device,
+                std::shared_ptr<LayerSwitch> layers)
       : dtype_(options.dtype == "fp32" ? at::kFloat : at::kBFloat16),
         device_(device),
         text_(folders, options, dtype_, device),
@@ -111,7 +115,8 @@ class Flux1Pipeline : public Pipeline {
                   .quant = source.quant,
                   .nvfp4_activations = options.nvfp4_activations == "bf16" ? Nvfp4Activations::bf16
                                                                            : Nvfp4Activations::fp4,
-                  .device = device}),
+                  .device = device,
+                  .layer_switch = std::move(layers)}),
         transformer_(weights_, parse_flux1_dims(source.config, source.config_path)),
         steps_(transformer_) {
     weights_.release_pages();
@@ -128,8 +133,15 @@ class Flux1Pipeline : public Pipeline {
                      LayerListener& listener,
                      const std::function<void()>& on_step) override;
   const Weights& transformer_weights() const override { return weights_; }
+  Tensor predict_noise(const PictureRequest& request,
+                       const Tensor& states,
+                       const std::function<void()>& on_step) override;
+  void layers_changed() override { steps_.forget(); }
 
  private:
+  /// A prompt as text encoders give it.
+  using Encoder = std::function<TextStates(const std::string& prompt, std::int64_t text_length)>;
+
   /// Pixels of a packed latent: 2 x 2 cells of the VAE.
   std::int64_t patch_pixels() const { return 2 * vae_.config().scale(); }
   std::int64_t latent_side(std::int64_t pixels) const { return pixels / patch_pixels() * 2; }
@@ -139,9 +151,13 @@ class Flux1Pipeline : public Pipeline {
   void describe(const TransformerSource& source, const RunOptions& options);
   Tensor initial_latents(const PictureRequest& request, std::int64_t batch) const;
   Flux1Conditions conditions(const std::vector<std::string>& prompts,
-                             const PictureRequest& settings) const;
+                             const PictureRequest& settings,
+                             const Encoder& encode) const;
   MemoryPlan plan_run(const PictureRequest& request) const;
-  Velocity velocity(const PictureRequest& request, const FlowMatchSchedule& schedule);
+  FlowMatchSchedule schedule_of(const PictureRequest& request) const;
+  Velocity velocity(const PictureRequest& request,
+                    const FlowMatchSchedule& schedule,
+                    const Encoder& encode);
 
   at::ScalarType dtype_;
   at::Device device_;
@@ -151,6 +167,7 @@ class Flux1Pipeline : public Pipeline {
   Weights weights_;
   Flux1Transformer transformer_;
   Flux1Steps steps_;
+  std::map<std::pair<std::string, std::int64_t>, TextStates> texts_;  ///< of predict_noise
   std::size_t weight_bytes_ = 0;  ///< of all components on a GPU
   GenerationDefaults defaults_;
   PipelineDescription description_;
@@ -299,11 +316,12 @@ Tensor Flux1Pipeline::initial_latents(const PictureRequest& request, std::int64_
 
 /// What the transformer is given for a batch of prompts.
 Flux1Conditions Flux1Pipeline::conditions(const std::vector<std::string>& prompts,
-                                          const PictureRequest& settings) const {
+                                          const PictureRequest& settings,
+                                          const Encoder& encode) const {
   std::vector<Tensor> txt;
   std::vector<Tensor> pooled;
   for (const std::string& prompt : prompts) {
-    TextStates text = text_(prompt, settings.max_sequence_length);
+    TextStates text = encode(prompt, settings.max_sequence_length);
     txt.push_back(std::move(text.txt));
     pooled.push_back(std::move(text.pooled));
   }
@@ -317,13 +335,15 @@ Flux1Conditions Flux1Pipeline::conditions(const std::vector<std::string>& prompt
 }
 
 /// The transformer as a function of latents and step; with true CFG, two evaluations.
-Velocity Flux1Pipeline::velocity(const PictureRequest& request, const FlowMatchSchedule& schedule) {
+Velocity Flux1Pipeline::velocity(const PictureRequest& request,
+                                 const FlowMatchSchedule& schedule,
+                                 const Encoder& encode) {
   std::vector<Tensor> timesteps;
   for (const float timestep : schedule.timesteps) {
     timesteps.push_back(timestep_input(timestep, 1, dtype_, device_));
   }
   const auto prepare = [&](const std::string& prompt) {
-    return transformer_.prepare(timesteps, conditions({prompt}, request));
+    return transformer_.prepare(timesteps, conditions({prompt}, request, encode));
   };
   const auto predictor = [this, count = request.steps](Flux1Prepared run) {
     return [this, count, run = std::move(run)](const Tensor& latents, std::size_t step) {
@@ -346,6 +366,16 @@ Velocity Flux1Pipeline::velocity(const PictureRequest& request, const FlowMatchS
   };
 }
 
+/// The same velocity; copies of what it gives go into `noise`, on the CPU, where that is there.
+Velocity kept(Velocity velocity, std::vector<Tensor>* noise) {
+  if (noise == nullptr) return velocity;
+  return [velocity = std::move(velocity), noise](const Tensor& latents, std::size_t step) {
+    const Tensor predicted = velocity(latents, step);
+    noise->push_back(predicted.cpu().clone());
+    return predicted;
+  };
+}
+
 /// What the run will take of a GPU; nothing on the CPU. Errors: out_of_memory.
 MemoryPlan Flux1Pipeline::plan_run(const PictureRequest& request) const {
   if (!device_.is_cuda()) return {};
@@ -362,6 +392,33 @@ MemoryPlan Flux1Pipeline::plan_run(const PictureRequest& request) const {
   return plan;
 }
 
+FlowMatchSchedule Flux1Pipeline::schedule_of(const PictureRequest& request) const {
+  const std::int64_t tokens = latent_side(request.height) / 2 * (latent_side(request.width) / 2);
+  return {schedule_, request.steps, tokens};
+}
+
+Tensor Flux1Pipeline::predict_noise(const PictureRequest& request,
+                                    const Tensor& states,
+                                    const std::function<void()>& on_step) {
+  plan_run(request);
+  const FlowMatchSchedule schedule = schedule_of(request);
+  DITQ_ASSERT(states.dim() == 4 && states.size(1) == request.steps);
+  const auto encode = [this](const std::string& prompt, std::int64_t text_length) {
+    const auto found = texts_.find({prompt, text_length});
+    if (found != texts_.end()) return found->second;
+    return texts_.emplace(std::pair(prompt, text_length), text_(prompt, text_length)).first->second;
+  };
+  const Velocity predict = velocity(request, schedule, encode);
+  std::vector<Tensor> noise;
+  for (std::int64_t step = 0; step < request.steps; ++step) {
+    check_interrupt();
+    const Tensor latents = on_device(states.select(1, step).contiguous(), device_);
+    noise.push_back(predict(latents, static_cast<std::size_t>(step)).cpu().clone());
+    on_step();
+  }
+  return stacked(noise, 1);
+}
+
 Generation Flux1Pipeline::generate(const PictureRequest& request,
                                    const std::function<void()>& on_step) {
   Generation out{.prompt = request.prompt,
@@ -372,11 +429,12 @@ Generation Flux1Pipeline::generate(const PictureRequest& request,
   const MemoryPlan plan = plan_run(request);
   Stopwatch watch(out.timings, device_);
 
-  const std::int64_t tokens = latent_side(request.height) / 2 * (latent_side(request.width) / 2);
-  const FlowMatchSchedule schedule(schedule_, request.steps, tokens);
+  const FlowMatchSchedule schedule = schedule_of(request);
   watch.stage("TimestepPreparationStage");
 
-  const Velocity predict = velocity(request, schedule);
+  std::vector<Tensor> noise;
+  const Velocity predict =
+      kept(velocity(request, schedule, std::cref(text_)), request.keep_noise ? &noise : nullptr);
   watch.stage("TextEncodingStage");
 
   Tensor latents = initial_latents(request, 1);
@@ -384,6 +442,7 @@ Generation Flux1Pipeline::generate(const PictureRequest& request,
 
   out.trajectory = {.initial_latents = latents.cpu(),
                     .latents = {},
+                    .noise = {},
                     .timesteps = schedule.timesteps,
                     .sigmas = schedule.sigmas};
   std::vector<Tensor> states;
@@ -393,6 +452,7 @@ Generation Flux1Pipeline::generate(const PictureRequest& request,
     on_step();
   });
   if (request.keep_states) out.trajectory.latents = stacked(states, 1).cpu();
+  if (request.keep_noise) out.trajectory.noise = stacked(noise, 1);
   watch.stage("DenoisingStage");
 
   const Tensor pixels =
@@ -411,7 +471,7 @@ void Flux1Pipeline::denoise_batch(const BatchRequest& request,
   const FlowMatchSchedule schedule(
       schedule_, settings.steps,
       latent_side(settings.height) / 2 * (latent_side(settings.width) / 2));
-  const Flux1Conditions given = conditions(request.prompts, settings);
+  const Flux1Conditions given = conditions(request.prompts, settings, std::cref(text_));
   const auto velocity = [&](const Tensor& latents, std::size_t step) {
     const ListenerSession session(listener);
     return transformer_(
@@ -429,7 +489,7 @@ void Flux1Pipeline::denoise_batch(const BatchRequest& request,
 /// FP8 weights stay where they are, whatever was asked for; otherwise there is no offload yet.
 void check_offload(const TransformerSource& source, const RunOptions& options) {
   if (!options.dit_cpu_offload) return;
-  if (source.quant.scheme == Scheme::fp8) {
+  if (source.quant.scheme == Scheme::fp8 || source.quant.scheme == Scheme::fp8_channel_token) {
     log_warning("--dit-cpu-offload is forced off: it does not go with ModelOpt FP8 weights");
     return;
   }
@@ -442,7 +502,8 @@ void check_offload(const TransformerSource& source, const RunOptions& options) {
 std::unique_ptr<Pipeline> load_flux1(const ComponentFolders& folders,
                                      const PipelineSources& sources,
                                      const RunOptions& options,
-                                     at::Device device) {
+                                     at::Device device,
+                                     std::shared_ptr<LayerSwitch> layers) {
   const TransformerSource source =
       resolve_transformer(folders.place("transformer"), sources.transformer_weights_path);
   const auto class_name = require_string(source.config, "_class_name", source.config_path);
@@ -454,7 +515,7 @@ std::unique_ptr<Pipeline> load_flux1(const ComponentFolders& folders,
                  .found = class_name});
   }
   check_offload(source, options);
-  return std::make_unique<Flux1Pipeline>(folders, source, options, device);
+  return std::make_unique<Flux1Pipeline>(folders, source, options, device, std::move(layers));
 }
 
 }  // namespace ditq

@@ -9,10 +9,11 @@
 namespace ditq {
 
 /// Loads tokenizers, text encoders, transformer, scheduler and VAE. The transformer is checked before anything is
-/// built. Errors: as load_pipeline.
+/// built. `layers`: null, or what gives its linear layers second weights. Errors: as load_pipeline.
 std::unique_ptr<Pipeline> load_flux1(const ComponentFolders& folders,
                                      const PipelineSources& sources,
                                      const RunOptions& options,
-                                     at::Device device);
+                                     at::Device device,
+                                     std::shared_ptr<LayerSwitch> layers);
 
 }  // namespace ditq

@@ -44,10 +44,24 @@ struct OutputMetrics {
   FrameMetrics all_frames;  ///< of the stacks
 };
 
+/// How far a candidate's predictions stray from the baseline's at the baseline's own latents (pipeline/noise_error.h).
+/// Both tables: prompts, then steps; never empty.
+struct NoiseError {
+  std::vector<std::vector<double>>
+      l2;  ///< relative L2 error of noise_pred, |candidate - baseline| / |baseline|
+  std::vector<std::vector<double>> cosine;  ///< of the flattened predictions
+
+  double noise_l2() const;  ///< mean of l2 over all prompts and steps: the quality figure
+  double confidence()
+      const;  ///< half the width of its 95 % interval, prompts being the samples; 0 for one
+  double worst_cosine() const;  ///< smallest of all; NaN counts as smallest
+};
+
 /// All that was measured of one pair of results.
 struct Measurements {
   std::optional<TrajectoryMetrics> trajectory;
   std::optional<OutputMetrics> output;
+  std::optional<NoiseError> noise;
   std::vector<double> ssim;  ///< of each frame; empty where nobody asked for it
 };
 

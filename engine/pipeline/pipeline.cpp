@@ -1,6 +1,9 @@
 #include "pipeline/pipeline.h"
 
+#include <utility>
+
 #include "base/error.h"
+#include "convert/component_source.h"
 #include "kernels/cuda_device.h"
 #include "pipeline/components.h"
 #include "pipeline/device.h"
@@ -28,18 +31,33 @@ void check_options(const RunOptions& options) {
   }
 }
 
-}  // namespace
-
-std::unique_ptr<Pipeline> load_pipeline(const PipelineSources& sources, const RunOptions& options) {
+std::unique_ptr<Pipeline> load(const PipelineSources& sources,
+                               const RunOptions& options,
+                               std::shared_ptr<LayerSwitch> layers) {
   check_options(options);
   const at::Device device = choose_device(options.device);
   if (device.is_cuda()) cuda().use_fast_accumulation(options.fp8_accumulation == "fast");
   const ComponentFolders folders(sources);
   if (folders.pipeline_class() == "FluxPipeline")
-    return load_flux1(folders, sources, options, device);
+    return load_flux1(folders, sources, options, device, std::move(layers));
   throw Error(
       ErrorCode::unsupported, "ditq does not run this pipeline yet",
       {.path = sources.model_path, .expected = "FluxPipeline", .found = folders.pipeline_class()});
+}
+
+}  // namespace
+
+std::unique_ptr<Pipeline> load_pipeline(const PipelineSources& sources, const RunOptions& options) {
+  return load(sources, options, nullptr);
+}
+
+SwitchedPipeline load_switched_pipeline(const PipelineSources& sources,
+                                        const PipelineSources& other,
+                                        const RunOptions& options) {
+  const TransformerSource second = resolve_transformer(ComponentFolders(other).place("transformer"),
+                                                       other.transformer_weights_path);
+  const auto layers = std::make_shared<LayerSwitch>(second.tensors, second.quant);
+  return {.pipeline = load(sources, options, layers), .layers = layers};
 }
 
 }  // namespace ditq

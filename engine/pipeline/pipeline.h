@@ -30,8 +30,9 @@ struct Timings {
 
 /// The states of one denoising run; what --return-trajectory-latents writes.
 struct Trajectory {
-  Tensor initial_latents;        ///< [1, tokens, C] packed, run dtype
-  Tensor latents;                ///< [1, N, tokens, C]: after every step
+  Tensor initial_latents;  ///< [1, tokens, C] packed, run dtype
+  Tensor latents;          ///< [1, N, tokens, C]: after every step
+  Tensor noise;            ///< [1, N, tokens, C]: what the transformer predicted at every step
   std::vector<float> timesteps;  ///< N
   std::vector<float> sigmas;     ///< N + 1
 };
@@ -59,6 +60,7 @@ struct PictureRequest {
   std::string latents;                   ///< FILE or FILE:NAME; empty: drawn from the seed
   std::string generator_device = "cpu";  ///< where noise is drawn: cpu, or cuda: the run's device
   bool keep_states = false;              ///< fill the trajectory's latents
+  bool keep_noise = false;               ///< fill the trajectory's noise
 };
 
 /// Prompts whose latents go through the network together, for calibration.
@@ -103,10 +105,30 @@ class Pipeline {
                              const std::function<void()>& on_step) = 0;
   /// The transformer's tensors in the run's dtype and on its device, in the diffusers dialect.
   virtual const Weights& transformer_weights() const = 0;
+  /// What the transformer predicts at given states: step i of the request's schedule at states[:, i]. Encoded prompts
+  /// are kept for the next call. Shapes: states [1, N, tokens, C]; returns the same on the CPU, in the run's dtype.
+  virtual Tensor predict_noise(const PictureRequest& request,
+                               const Tensor& states,
+                               const std::function<void()>& on_step) = 0;
+  /// To be called after a layer switch has changed the transformer.
+  virtual void layers_changed() = 0;
 };
 
 /// Loads all components. Errors: those of the readers and networks; unsupported for a pipeline of another family, or a
 /// device that is not there.
 std::unique_ptr<Pipeline> load_pipeline(const PipelineSources& sources, const RunOptions& options);
+
+/// A pipeline whose transformer has two weights in its linear layers.
+struct SwitchedPipeline {
+  std::unique_ptr<Pipeline> pipeline;
+  std::shared_ptr<LayerSwitch>
+      layers;  ///< those that the second checkpoint has quantized; all begin unquantized
+};
+
+/// As load_pipeline; the second weights come from the transformer of `other`, which may be stored in any form that
+/// load_pipeline reads.
+SwitchedPipeline load_switched_pipeline(const PipelineSources& sources,
+                                        const PipelineSources& other,
+                                        const RunOptions& options);
 
 }  // namespace ditq

@@ -30,7 +30,7 @@ constexpr std::array<StepMetric, 6> kStepMetrics{{
 }};
 
 constexpr const char* kKnown =
-    "cosine, mae, rmse, mse, max_abs, l2 (each also as last.cosine …), psnr or ssim";
+    "cosine, mae, rmse, mse, max_abs, l2 (each also as last.cosine …), psnr, ssim or noise_l2";
 
 const StepMetric* find_step_metric(std::string_view name) {
   const auto* found = std::find_if(kStepMetrics.begin(), kStepMetrics.end(),
@@ -86,9 +86,12 @@ Requirement parse_one(std::string_view bar) {
 
 void require_known(const Requirement& requirement, Measurable inputs) {
   const std::string name = requirement.name();
-  if (requirement.metric == "noise_l2") {
-    refuse("noise_l2 is not available yet", name, kKnown);
+  if (name == "noise_l2") {
+    if (inputs.noise) return;
+    refuse("saved results do not tell what a transformer predicts", name,
+           "noise_l2 of two checkpoints, with --model-path");
   }
+  if (inputs.several) refuse("of several prompts, noise_l2 is the one figure", name, "noise_l2");
   const bool of_steps = find_step_metric(requirement.metric) != nullptr;
   const bool of_frames = is_frame_metric(requirement.metric) && !requirement.last;
   if (!of_steps && !of_frames) refuse("unknown metric", name, kKnown);
@@ -159,6 +162,14 @@ bool asks_for(const std::vector<Requirement>& requirements, const std::string& m
 }
 
 Verdict check(const Requirement& requirement, const Measurements& measured) {
+  if (requirement.metric == "noise_l2") {
+    const double value = measured.noise->noise_l2();
+    return {
+        .holds = holds(value, requirement.op, requirement.bar),
+        .sentence = fmt::format("noise_l2: {} prompts and {} steps have {:.9g}, required {} {:.9g}",
+                                measured.noise->l2.size(), measured.noise->l2.front().size(), value,
+                                requirement.op, requirement.bar)};
+  }
   const std::vector<double> values = values_of(requirement, measured);
   const StepMetric* metric = find_step_metric(requirement.metric);
   const bool larger_is_better = metric == nullptr || metric->larger_is_better;

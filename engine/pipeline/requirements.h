@@ -12,6 +12,8 @@ namespace ditq {
 struct Measurable {
   bool trajectory = false;  ///< cosine, mae, mse, rmse, max_abs, l2, and last.X of each
   bool frames = false;      ///< psnr, ssim
+  bool noise = false;       ///< noise_l2
+  bool several = false;     ///< of several prompts, of which only noise_l2 is one figure
 };
 
 /// One bar: metric, operator, number.
@@ -32,8 +34,7 @@ struct Verdict {
 };
 
 /// Parses a comma-separated list; empty text is an empty list.
-/// Errors: usage (syntax, unknown metric, a metric that the inputs do not give, or that is not
-/// available yet).
+/// Errors: usage (syntax, unknown metric, a metric that the inputs do not give).
 std::vector<Requirement> parse_requirements(const std::string& text, Measurable inputs);
 
 /// Whether one of them asks for `metric`.

@@ -14,10 +14,21 @@ Weights::Weights(std::shared_ptr<const TensorView> tensors, WeightsOptions optio
   for (const auto& [name, tensor] : tensors->tensors()) shared_->used.emplace(name, false);
   shared_->tensors = std::move(tensors);
   shared_->options = std::move(options);
+  if (const LayerSwitch* layers = layer_switch()) {
+    WeightsOptions second = shared_->options;
+    second.layer_switch = nullptr;
+    second.quant = layers->quant();
+    shared_->other = Weights(layers->tensors(), std::move(second)).shared_;
+  }
 }
 
 Weights::Weights(std::shared_ptr<Shared> shared, std::string prefix)
     : shared_(std::move(shared)), prefix_(std::move(prefix)) {}
+
+std::optional<Weights> Weights::other() const {
+  if (shared_->other == nullptr) return std::nullopt;
+  return Weights(shared_->other, prefix_);
+}
 
 Weights Weights::operator/(std::string_view name) const {
   return {shared_, prefix_ + std::string(name) + "."};

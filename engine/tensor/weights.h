@@ -2,6 +2,7 @@
 // A checkpoint's tensors, looked up by prefix. Networks are built from this and are immutable afterwards.
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -10,6 +11,7 @@
 #include "base/error.h"
 #include "format/tensor_view.h"
 #include "quant/config.h"
+#include "tensor/layer_switch.h"
 #include "tensor/tensor.h"
 
 namespace ditq {
@@ -25,7 +27,8 @@ struct WeightsOptions {
   at::ScalarType dtype = at::kBFloat16;  ///< what plain tensors are converted to
   QuantConfig quant;                     ///< which layers the checkpoint declares quantized
   Nvfp4Activations nvfp4_activations = Nvfp4Activations::fp4;
-  at::Device device = at::kCPU;  ///< where networks keep and use them
+  at::Device device = at::kCPU;                    ///< where networks keep and use them
+  std::shared_ptr<LayerSwitch> layer_switch = {};  ///< gives linear layers a second weight each
 };
 
 /// How one layer was built, for summaries and perf.json.
@@ -74,6 +77,11 @@ class Weights {
   const QuantConfig& quant() const { return shared_->options.quant; }
   Nvfp4Activations nvfp4_activations() const { return shared_->options.nvfp4_activations; }
 
+  /// What switches layers between these weights and others; null: nothing does.
+  LayerSwitch* layer_switch() const { return shared_->options.layer_switch.get(); }
+  /// The same prefix in the switch's checkpoint; nothing without a switch.
+  std::optional<Weights> other() const;
+
   /// Notes how the layer below this prefix was built.
   void record(LayerRecord layer) const { shared_->layers.push_back(std::move(layer)); }
   /// All layers built from this checkpoint so far.
@@ -92,6 +100,7 @@ class Weights {
     WeightsOptions options;
     std::map<std::string, bool> used;
     std::vector<LayerRecord> layers;
+    std::shared_ptr<Shared> other;  ///< the switch's checkpoint
   };
   Weights(std::shared_ptr<Shared> shared, std::string prefix);
 

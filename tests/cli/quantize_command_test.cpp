@@ -83,7 +83,11 @@ TEST_F(QuantizeCommand, NeedsPromptsAndAFormatToCalibrate) {
   EXPECT_EQ(without.exit_code, 2);
   EXPECT_THAT(without.err, HasSubstr("--prompts-file"));
   EXPECT_EQ(run({"--hf-ckpt-dir", folder_ / "hf"}).exit_code, 2) << "no format";
-  EXPECT_EQ(run({"--format", "fp8", "--prompts-file", "x"}).exit_code, 2) << "no output";
+  EXPECT_EQ(run({"--format", "fp8", "--prompts-file", folder_ / "prompts.txt"}).exit_code, 3)
+      << "still the empty file";
+  write_text(folder_ / "prompts.txt", "a\n");
+  EXPECT_EQ(run({"--format", "fp8", "--prompts-file", folder_ / "prompts.txt"}).exit_code, 2)
+      << "no output";
 }
 
 TEST_F(QuantizeCommand, NamesModelsAndCheckpointsThatAreNotThere) {

@@ -81,7 +81,8 @@ TEST(BuildFp8Command, TakesThreadsAndMemoryAndRefusesWhatCannotBe) {
 }
 
 TEST(InspectCommand, TellsFamilySchemeAndWhyALayerIsNotQuantized) {
-  const ProcessResult result = ditq({"inspect", "--json", "--layers", tiny_flux_fp8().string()});
+  const ProcessResult result =
+      ditq({"inspect", "--json", "--layers", (tiny_flux_fp8() / "transformer").string()});
   ASSERT_EQ(result.exit_code, 0) << result.err;
   const Json report = parse_json(result.out, "stdout");
   EXPECT_EQ(report["family"], "flux1");

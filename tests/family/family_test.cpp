@@ -150,8 +150,9 @@ TEST(Flux1, ChecksTheCompanionsOfQuantizedWeights) {
   table[layer + "weight_scale"].shape = {256};
   EXPECT_EQ(problems(tiny_dims(), table), "") << "one scale a channel";
   table[layer + "weight_scale"].shape = {3};
-  EXPECT_THAT(problems(tiny_dims(), table),
-              HasSubstr("wrong " + layer + "weight_scale: expected F32 [], [1] or [256]"));
+  EXPECT_THAT(
+      problems(tiny_dims(), table),
+      HasSubstr("wrong " + layer + "weight_scale: expected F32 [], [1], [256] or [256, 1]"));
   table = good;
   table[layer + "weight"].dtype = Dtype::bf16;
   EXPECT_THAT(problems(tiny_dims(), table),

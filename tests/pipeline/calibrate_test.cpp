@@ -245,8 +245,7 @@ TEST(Calibrate, RefusesWhatCannotBeBeforeItRuns) {
   request.algorithm = "smoothquant";
   EXPECT_EQ(error_of(request, "smoothquant"), ErrorCode::usage);
   request = good;
-  request.sources.transformer_weights_path =
-      (test::tiny_flux_fp8() / "transformer").string();
+  request.sources.transformer_weights_path = (test::tiny_flux_fp8() / "transformer").string();
   EXPECT_EQ(error_of(request, "quantized already"), ErrorCode::unsupported);
   request = good;
   request.latents = folder / "noise.safetensors";

@@ -317,11 +317,14 @@ TEST(CompareCheckpoints, RefusesBeforeLoadingWhatCannotBe) {
     return refusal(request, ErrorCode::usage);
   };
   refuses([](CompareRequest& request) { request.require = "cosin>=0.9"; });
-  refuses([](CompareRequest& request) { request.require = "noise_l2<=0.1"; });
+  refuses([](CompareRequest& request) { request.require = "last.noise_l2<=0.1"; });
   refuses([](CompareRequest& request) { request.measure_runs = 0; });
   refuses([](CompareRequest& request) { request.warmup_runs = -1; });
   refuses([](CompareRequest& request) { request.generate.prompts.clear(); });
-  refuses([](CompareRequest& request) { request.generate.prompts.push_back("another"); });
+  refuses([](CompareRequest& request) {
+    request.generate.prompts.push_back("another");
+    request.require = "psnr>=1";
+  });
   refuses([](CompareRequest& request) { request.generate.num_outputs_per_prompt = 2; });
 }
 

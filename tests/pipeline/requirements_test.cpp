@@ -97,8 +97,27 @@ TEST(Requirements, NameTheMetricsThatThereAre) {
   EXPECT_NE(refusal("last.psnr>=28"), "");
 }
 
-TEST(Requirements, RefuseNoiseL2ByName) {
-  EXPECT_THAT(refusal("noise_l2<=0.1"), HasSubstr("noise_l2 is not available yet"));
+TEST(Requirements, OfNoiseNeedTwoCheckpoints) {
+  EXPECT_THAT(refusal("noise_l2<=0.1"), HasSubstr("do not tell what a transformer predicts"));
+  const Measurable checkpoints{.trajectory = true, .frames = true, .noise = true};
+  EXPECT_EQ(refusal("noise_l2<=0.1,psnr>=28", checkpoints), "");
+  EXPECT_NE(refusal("last.noise_l2<=0.1", checkpoints), "");
+}
+
+TEST(Requirements, OfSeveralPromptsAreNoiseAlone) {
+  const Measurable several{.trajectory = true, .frames = true, .noise = true, .several = true};
+  EXPECT_EQ(refusal("noise_l2<=0.1", several), "");
+  EXPECT_THAT(refusal("psnr>=28", several), HasSubstr("noise_l2 is the one figure"));
+  EXPECT_NE(refusal("last.cosine>=0.9", several), "");
+}
+
+TEST(Requirements, HoldTheMeanError) {
+  const Measurements measured{.noise = NoiseError{.l2 = {{0.02, 0.04}}, .cosine = {{1, 1}}}};
+  const Measurable inputs{.noise = true};
+  EXPECT_TRUE(check(parse_requirements("noise_l2<=0.03", inputs).front(), measured).holds);
+  const Verdict missed = check(parse_requirements("noise_l2<0.03", inputs).front(), measured);
+  EXPECT_FALSE(missed.holds);
+  EXPECT_EQ(missed.sentence, "noise_l2: 1 prompts and 2 steps have 0.03, required < 0.03");
 }
 
 TEST(Requirements, RefuseWhatTheInputsDoNotGive) {

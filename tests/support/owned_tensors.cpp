@@ -10,6 +10,7 @@
 #include "family/dialect.h"
 #include "format/checkpoint.h"
 #include "format/helpers.h"
+#include "quant/clip.h"
 #include "quant/fp8.h"
 #include "quant/nvfp4.h"
 
@@ -210,6 +211,32 @@ void quantize_fp8(OwnedTensors& tensors, const std::function<bool(const std::str
     tensors[name] = codes;
     tensors[parts.module + ".weight_scale"] = f32_tensor({scale});
     tensors[parts.module + ".input_scale"] = f32_tensor({3.0f / kE4m3Max});
+  }
+}
+
+void quantize_fp8_rows(OwnedTensors& tensors,
+                       const std::function<bool(const std::string&)>& quantized,
+                       bool column) {
+  const OwnedTensors all = tensors;
+  for (const auto& [name, plain] : all) {
+    const TensorName parts = split_tensor_name(name);
+    if (parts.parameter != "weight" || plain.shape.size() != 2 || !quantized(parts.module))
+      continue;
+    const auto rows = static_cast<std::size_t>(plain.shape[0]);
+    const std::size_t row_bytes = plain.bytes.size() / rows;
+    const std::size_t columns = row_bytes / (bits(plain.dtype) / 8);
+    OwnedTensor codes{Dtype::f8_e4m3, plain.shape, std::vector<std::byte>(rows * columns)};
+    std::vector<float> scales;
+    for (std::size_t row = 0; row < rows; ++row) {
+      const Bytes source = Bytes(plain.bytes).subspan(row * row_bytes, row_bytes);
+      scales.push_back(clipped_amax_e4m3({}, plain.dtype, source) / kE4m3Max);
+      quantize_e4m3_clamped(plain.dtype, source, scales.back(),
+                            codes_of(codes).subspan(row * columns, columns));
+    }
+    tensors[name] = codes;
+    OwnedTensor& scale = tensors[parts.module + ".weight_scale"];
+    scale = f32_tensor(scales);
+    scale.shape = column ? Shape{plain.shape[0], 1} : Shape{plain.shape[0]};
   }
 }
 

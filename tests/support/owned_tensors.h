@@ -58,6 +58,11 @@ void quantize_nvfp4(OwnedTensors& tensors,
 /// Replaces weights by FP8 with one scale each; layers for which `quantized` is false stay.
 void quantize_fp8(OwnedTensors& tensors, const std::function<bool(const std::string&)>& quantized);
 
+/// Replaces weights by FP8 with a scale for each row, [rows] or [rows, 1], and without input scales.
+void quantize_fp8_rows(OwnedTensors& tensors,
+                       const std::function<bool(const std::string&)>& quantized,
+                       bool column);
+
 /// Modules with a packed weight.
 std::vector<std::string> packed_modules(const OwnedTensors& tensors);
 

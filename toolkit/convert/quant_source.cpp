@@ -194,13 +194,23 @@ class Search {
     const TensorName parts = split_tensor_name(tensor);
     if (parts.parameter != "weight") return std::nullopt;
     const TensorInfo& weight = *places_.checkpoint->find(tensor);
-    if (weight.dtype == Dtype::f8_e4m3) return Scheme::fp8;
-    if (weight.dtype != Dtype::u8) return std::nullopt;
     const TensorInfo* scales = places_.checkpoint->find(parts.module + ".weight_scale");
+    if (weight.dtype == Dtype::f8_e4m3) {
+      const bool by_row = scales != nullptr && is_scale_by_row(weight, *scales) &&
+                          places_.checkpoint->find(parts.module + ".input_scale") == nullptr;
+      return by_row ? Scheme::fp8_channel_token : Scheme::fp8;
+    }
+    if (weight.dtype != Dtype::u8) return std::nullopt;
     const bool marked = format_of(parts.module) == kNvfp4Format;
     const bool blocks =
         scales != nullptr && scales->dtype == Dtype::f8_e4m3 && scales->shape.size() >= 2;
     return blocks || marked ? std::optional(Scheme::nvfp4) : std::nullopt;
+  }
+
+  /// One float32 for each of several rows.
+  static bool is_scale_by_row(const TensorInfo& weight, const TensorInfo& scales) {
+    return weight.shape.size() == 2 && weight.shape[0] > 1 && scales.dtype == Dtype::f32 &&
+           scales.elements() == static_cast<std::uint64_t>(weight.shape[0]);
   }
 
   void take_layers() {
@@ -215,6 +225,10 @@ class Search {
     if (has_weight(Scheme::nvfp4)) {
       out_.config.scheme = Scheme::nvfp4;
       out_.config.source = "U8 weights with F8_E4M3 block scales; nothing declares them";
+    } else if (has_weight(Scheme::fp8_channel_token)) {
+      out_.config.scheme = Scheme::fp8_channel_token;
+      out_.config.source =
+          "F8_E4M3 weights with a scale for each row and no input scales; nothing declares them";
     } else if (has_weight(Scheme::fp8)) {
       out_.config.scheme = Scheme::fp8;
       out_.config.source = "F8_E4M3 weights with scales; nothing declares them";
@@ -274,9 +288,11 @@ class Search {
     bool any = false;
     for (const auto& [tensor, info] : places_.checkpoint->tensors()) {
       const std::optional<Scheme> stored = scheme_of(tensor);
-      any = any || info->dtype == (declared == Scheme::fp8 ? Dtype::f8_e4m3 : Dtype::u8);
+      any = any || info->dtype == (declared == Scheme::nvfp4 ? Dtype::u8 : Dtype::f8_e4m3);
       const bool marked = !format_of(split_tensor_name(tensor).module).empty();
-      if (!stored || *stored == declared || marked) continue;
+      // Two FP8 schemes differ in their scales; those are checked layer by layer.
+      const bool alike = stored && (*stored == Scheme::nvfp4) == (declared == Scheme::nvfp4);
+      if (!stored || alike || marked) continue;
       throw Error(
           ErrorCode::wrong_dtype,
           fmt::format("{} is declared, but a weight is {}", name(declared), name(*stored)),
@@ -294,11 +310,11 @@ class Search {
                  .advice = fmt::format(
                      "Declared in {}. Convert the export with 'ditq {}', or remove "
                      "quantization_config",
-                     out_.config.source, declared == Scheme::fp8 ? "build-fp8" : "build-nvfp4")});
+                     out_.config.source, declared == Scheme::nvfp4 ? "build-nvfp4" : "build-fp8")});
   }
 
   static const char* weight_dtype(Scheme scheme) {
-    return scheme == Scheme::fp8 ? "F8_E4M3" : "U8";
+    return scheme == Scheme::nvfp4 ? "U8" : "F8_E4M3";
   }
 
   const QuantPlaces& places_;

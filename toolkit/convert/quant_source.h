@@ -37,7 +37,8 @@ struct QuantFinding {
 /// then `quantization_config`), the config.json beside them, the component's config; otherwise the component's
 /// config, then the metadata. Where none names an algorithm: formats of single layers, in the metadata
 /// ({"format_version", "layers"}) or in `comfy_quant` tensors; then the tensors: U8 weights with F8_E4M3 block scales
-/// of two dimensions are NVFP4, F8_E4M3 weights FP8, and all other weights are ignored layers.
+/// of two dimensions are NVFP4, F8_E4M3 weights with a scale a row and no input scale FP8 per channel and token, other
+/// F8_E4M3 weights FP8, and all other weights are ignored layers.
 /// Errors: as parse_quant_config; unsupported for a layer format that ditq does not load; wrong_dtype where the
 /// tensors contradict a declared algorithm or a layer's format; not_quantized where it has no tensor of its kind.
 /// Source: SGLang bridge reference 4.2 and 4.4, the newer rules; ComfyUI comfy/utils.py (convert_old_quants) and

@@ -230,7 +230,7 @@ void LayerData::stored_row(std::size_t index,
   }
   const std::span<const std::uint8_t> codes = as_codes(weight_).subspan(row * row_bytes, row_bytes);
   if (layer_.encoding == Encoding::fp8) {
-    return dequantize_e4m3(codes, row_scales_.empty() ? scale_ : row_scales_[row], out);
+    return dequantize_e4m3(codes, row_scale(row), out);
   }
   const std::size_t blocks = layer_.columns / kNvfp4Block;
   dequantize_nvfp4(codes, scales.subspan(index * blocks, blocks), scale_, out);

@@ -66,6 +66,12 @@ class LayerData {
   std::span<const std::uint8_t> block_scales() const;
   /// Whether both are plain weights of one dtype and the same bytes.
   bool equals(const LayerData& other) const;
+  /// Whether an FP8 weight has a scale for each row.
+  bool has_row_scales() const { return !row_scales_.empty(); }
+  /// The scale of a row of an FP8 weight.
+  float row_scale(std::size_t index) const {
+    return row_scales_.empty() ? scale_ : row_scales_[index];
+  }
   /// weight_scale_2 of NVFP4, weight_scale of FP8 where it is one; 1 where there is none, as loaders fill it in.
   float scale() const { return scale_; }
 

@@ -191,9 +191,12 @@ class Checker {
   void scale(const std::string& tensor, bool required, std::int64_t rows) {
     const TensorFacts* facts = take(tensor, required, "F32 [1]");
     if (facts == nullptr) return;
-    const bool channels = rows > 0 && facts->shape == Shape{rows};
+    const bool channels =
+        rows > 0 && (facts->shape == Shape{rows} || facts->shape == Shape{rows, 1});
     if (facts->dtype != Dtype::f32 || !(is_scalar(facts->shape) || channels)) {
-      wrong(tensor, rows > 0 ? fmt::format("F32 [], [1] or [{}]", rows) : "F32 [] or [1]", *facts);
+      wrong(tensor,
+            rows > 0 ? fmt::format("F32 [], [1], [{0}] or [{0}, 1]", rows) : "F32 [] or [1]",
+            *facts);
     }
   }
 

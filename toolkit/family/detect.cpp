@@ -99,7 +99,7 @@ std::string weight_scheme(const TensorTable& tensors,
     if (scale == tensors.end()) return "fp8 without scale";
     const std::size_t rank = scale->second.shape.size();
     if (rank == 0) return "fp8-modelopt";
-    return scale->second.shape == std::vector<std::int64_t>{1} ? "fp8-sglang" : "fp8-channel";
+    return scale->second.shape == std::vector<std::int64_t>{1} ? "fp8-sglang" : "fp8-channel-token";
   }
   if (weight.dtype == Dtype::u8 && scale != tensors.end() &&
       scale->second.dtype == Dtype::f8_e4m3) {

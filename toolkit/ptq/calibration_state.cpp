@@ -157,6 +157,12 @@ bool is_float(Dtype dtype) {
 
 }  // namespace
 
+CalibrationState CalibrationState::none(const std::string& path) {
+  CalibrationState state;
+  state.path_ = path;
+  return state;
+}
+
 CalibrationState CalibrationState::open(const std::string& path) {
   CalibrationState table;
   table.path_ = path;
@@ -182,7 +188,8 @@ void CalibrationState::read_own(const std::string& path) {
   const SafetensorsFile& shard = file->shards().at(file->first_shard());
   if (const auto found = shard.metadata.find(kCalibrationKey); found != shard.metadata.end()) {
     calibration_ = parse_json(found->second, path);
-    if (!calibration_.is_object() || calibration_.value("complete", Json(false)) != true) {
+    // Joint branches say nothing of the kind: they are written in one go.
+    if (!calibration_.is_object() || calibration_.value("complete", Json(true)) != true) {
       throw Error(ErrorCode::bad_config, "the calibration that this file records did not finish",
                   {.path = path, .advice = "Run the same command again without --restore-from"});
     }

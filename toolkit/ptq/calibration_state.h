@@ -28,6 +28,9 @@ class CalibrationState {
   /// incomplete state file).
   static CalibrationState open(const std::string& path);
 
+  /// No statistics at all, for what is made from weights alone; `path` stands in errors.
+  static CalibrationState none(const std::string& path);
+
   CalibrationState(CalibrationState&&) noexcept = default;
   CalibrationState& operator=(CalibrationState&&) noexcept = default;
   CalibrationState(const CalibrationState&) = delete;

@@ -1,6 +1,7 @@
 #include "ptq/export_plan.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <map>
 #include <optional>
@@ -190,11 +191,44 @@ class Planner {
     }
   }
 
-  void plan_fp8(const std::string& module, const TensorInfo& weight, const WeightPath& path) {
-    const float scale = fp8_scale(weight_amax(module), in_.arithmetic);
-    const float input = in_.state.amax(module + ".input_quantizer._amax");
+  void plan_channels(const TensorInfo& weight, const std::string& module, const WeightPath& path) {
+    const std::int64_t columns = weight.shape[1];
     add_made(module + ".weight", Dtype::f8_e4m3, weight.shape, weight,
-             fp8_recipe(path, scale, in_.arithmetic));
+             fp8_channel_codes_recipe(path, columns, in_.beyond.clip, in_.arithmetic));
+    add_made(module + ".weight_scale", Dtype::f32, {weight.shape[0]}, weight,
+             fp8_channel_scales_recipe(path, columns, in_.beyond.clip, in_.arithmetic));
+  }
+
+  /// What the clip chooses for one weight; each is read once, however many share its scale.
+  float clipped_amax(const TensorInfo& weight, const WeightPath& path) {
+    const auto known = clipped_.find(weight.name);
+    if (known != clipped_.end()) return known->second;
+    const float amax = clipped_weight_amax(in_.beyond.clip, plan_.config.element, weight, path);
+    return clipped_.emplace(weight.name, amax).first->second;
+  }
+
+  /// The amax that the scale of a weight is made of.
+  float chosen_amax(const std::string& module, const TensorInfo& weight, const WeightPath& path) {
+    if (in_.beyond.clip.rule == WeightClip::Rule::none) return weight_amax(module);
+    const auto group = group_of_.find(module);
+    float largest = clipped_amax(weight, path);
+    if (group != group_of_.end()) {
+      for (const std::string& member : *group->second) {
+        largest = std::max(largest, clipped_amax(stored(member + ".weight"), path));
+      }
+    }
+    if (std::isfinite(largest) && largest > 0) return largest;
+    throw Error(ErrorCode::bad_scale, "a weight of zeros, NaN or infinity cannot be quantized",
+                {.path = in_.source.folder, .tensor = module + ".weight"});
+  }
+
+  void plan_fp8(const std::string& module, const TensorInfo& weight, const WeightPath& path) {
+    if (in_.beyond.channel_token) return plan_channels(weight, module, path);
+    const float scale = fp8_scale(chosen_amax(module, weight, path), in_.arithmetic);
+    const float input = in_.state.amax(module + ".input_quantizer._amax");
+    const bool clipped = in_.beyond.clip.rule != WeightClip::Rule::none;
+    add_made(module + ".weight", Dtype::f8_e4m3, weight.shape, weight,
+             clipped ? fp8_clamped_recipe(path, scale) : fp8_recipe(path, scale, in_.arithmetic));
     add_scale(module + ".weight_scale", scale);
     add_scale(module + ".input_scale", fp8_scale(input == 0.0f ? kE4m3Max : input, in_.arithmetic));
   }
@@ -212,7 +246,7 @@ class Planner {
                    .expected = fmt::format("a multiple of {}", block),
                    .found = to_string(weight.shape)});
     }
-    const float scale = nvfp4_global_scale(weight_amax(module), in_.arithmetic);
+    const float scale = nvfp4_global_scale(chosen_amax(module, weight, path), in_.arithmetic);
     const float input = group_amax(module, ".input_quantizer._amax");
     const Shape rows = {weight.shape[0]};
     const auto size = static_cast<std::size_t>(block);
@@ -355,6 +389,7 @@ class Planner {
   std::vector<std::vector<std::string>> groups_;
   std::map<std::string, const std::vector<std::string>*> group_of_;
   std::set<std::string> packed_;
+  std::map<std::string, float> clipped_;  // chosen amax by weight
   Dtype computed_ = Dtype::f32;
   ComponentPlan plan_;
 };

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "convert/output_plan.h"
+#include "ptq/beyond.h"
 #include "ptq/calibration_state.h"
 #include "ptq/loaded_dtype.h"
 #include "ptq/model_source.h"
@@ -22,6 +23,7 @@ struct ExportInputs {
   const CalibrationState& state;
   const LoadedDtype& dtype;
   Arithmetic arithmetic = Arithmetic::cuda;
+  BeyondModelopt beyond = {};
 };
 
 /// A planned component.

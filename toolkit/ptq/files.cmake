@@ -1,4 +1,5 @@
 set(files
+  beyond.cpp
   calibration_prompts.cpp
   calibration_state.cpp
   copied_component.cpp

@@ -32,13 +32,14 @@ struct Backbone {
   QuantizerSet quantizers;
   LoadedDtype dtype;
 
-  ExportInputs inputs(Arithmetic arithmetic) const {
+  ExportInputs inputs(Arithmetic arithmetic, const BeyondModelopt& beyond = {}) const {
     return {.source = source,
             .network = network,
             .quantizers = quantizers,
             .state = state,
             .dtype = dtype,
-            .arithmetic = arithmetic};
+            .arithmetic = arithmetic,
+            .beyond = beyond};
   }
 };
 
@@ -67,7 +68,9 @@ class Exporter {
     check();
     for (const std::string& component : backbones()) {
       opened_.push_back(std::make_unique<Backbone>(open(component)));
-      plan_component(opened_.back()->inputs(request_.arithmetic));  // checks all of it
+      BeyondModelopt beyond = request_.beyond;
+      beyond.clip = {};  // reads all weights, which is for the export
+      plan_component(opened_.back()->inputs(request_.arithmetic, beyond));  // checks all of it
     }
     Json report = {{"model", request_.model}, {"components", Json::object()}};
     std::optional<OutputPlan> plan;
@@ -90,6 +93,16 @@ class Exporter {
     if (request_.lowrank < 1 || request_.block_size < 16 || request_.block_size % 16 != 0) {
       throw Error(ErrorCode::usage, "--lowrank must be positive, --block-size a multiple of 16",
                   {.found = fmt::format("{} and {}", request_.lowrank, request_.block_size)});
+    }
+    if (request_.beyond.weights_only && (request_.quantize_mha || !request_.torch_folder.empty())) {
+      throw Error(ErrorCode::usage,
+                  "--weights-only has no statistics for --quantize-mha and torch checkpoints",
+                  {.advice = "Calibrate, or leave these flags out"});
+    }
+    if (!request_.format.empty()) {
+      check_beyond(request_.beyond, parse_format(request_.format),
+                   request_.algorithm.empty() ? CalibrationAlgorithm::max
+                                              : parse_algorithm(request_.algorithm));
     }
     if (request_.hf_folder.empty() && request_.torch_folder.empty()) {
       throw Error(ErrorCode::usage, "there is nothing to write",
@@ -157,6 +170,7 @@ class Exporter {
         }
       }
     }
+    if (request_.format.empty() && request_.beyond.weights_only) return Element::fp8;
     if (request_.format.empty() && !recorded) {
       throw Error(ErrorCode::usage, "--format is required: statistics alone do not tell",
                   {.path = state.path(), .expected = "fp8 or fp4"});
@@ -182,8 +196,11 @@ class Exporter {
   Backbone open(const std::string& component) const {
     ComponentSource source = open_quantizable(pipeline_, component);
     QuantNetwork network = describe_network(source.tensors, source.config, source.family);
-    CalibrationState state = CalibrationState::open(request_.states.at(component));
+    CalibrationState state = request_.beyond.weights_only
+                                 ? CalibrationState::none(source.folder)
+                                 : CalibrationState::open(request_.states.at(component));
     const QuantizeRecipe recipe = recipe_of(state);
+    check_beyond(request_.beyond, recipe.format, recipe.algorithm);
     std::vector<QuantizerRule> rules = preset_rules(model_, recipe, network.blocks);
     QuantizerSet quantizers(network, rules, QuantizerFilter(model_.filter, component),
                             recipe.quantize_mha);
@@ -237,10 +254,11 @@ class Exporter {
 
   void plan_backbone(Backbone& backbone, OutputPlan& plan, Json& report) {
     unify(backbone);
-    ComponentPlan component = plan_component(backbone.inputs(request_.arithmetic));
+    ComponentPlan component = plan_component(backbone.inputs(request_.arithmetic, request_.beyond));
     const std::int64_t rank =
         backbone.recipe.algorithm == CalibrationAlgorithm::svdquant ? backbone.recipe.lowrank : 0;
-    const Json quantization = quantization_config(component, backbone.quantizers, rank);
+    Json quantization = quantization_config(component, backbone.quantizers, rank);
+    amend_config(request_.beyond, quantization);
     const std::string folder = pipeline_.is_component ? "" : backbone.source.name + "/";
     report[backbone.source.name] = {{"quant_algo", quantization["quant_algo"]},
                                     {"quantized_layers", component.quantized.size()},

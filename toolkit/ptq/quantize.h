@@ -9,6 +9,7 @@
 
 #include "base/json.h"
 #include "convert/shard_pipeline.h"
+#include "ptq/beyond.h"
 #include "ptq/presets.h"
 #include "quant/arithmetic.h"
 
@@ -40,6 +41,7 @@ struct QuantizeRequest {
   std::string torch_name;  ///< stem instead of the component's; empty: that
   std::string hf_folder;   ///< for the export; empty: none
   Arithmetic arithmetic = Arithmetic::cuda;
+  BeyondModelopt beyond = {};  ///< off by default; with weights_only `states` stays empty
   bool overwrite = false;
   PipelineLimits limits;
   /// Makes a state file with the joint branches at the returned path; needed for SVDQuant exports of layers that share

@@ -141,6 +141,7 @@ Nvfp4Declaration read_nvfp4(const Json& config, const Json& body, const std::str
 /// The scheme of a ModelOpt algorithm in upper case, or nothing for one that is not loaded.
 std::optional<Scheme> scheme_of_algorithm(const std::string& algorithm) {
   if (algorithm == "FP8") return Scheme::fp8;
+  if (algorithm == "FP8_PER_CHANNEL_PER_TOKEN") return Scheme::fp8_channel_token;
   if (algorithm == "NVFP4" || algorithm == "NVFP4_SVD") return Scheme::nvfp4;
   return std::nullopt;
 }
@@ -158,7 +159,6 @@ bool is_known_algorithm(const std::string& algorithm) {
                                          "MIXED_PRECISION",
                                          "FP8_PB_WO",
                                          "FP8_PB_REAL",
-                                         "FP8_PER_CHANNEL_PER_TOKEN",
                                          "INT8_SQ",
                                          "W8A8_SQ_PER_CHANNEL"};
   return std::find(std::begin(kKnown), std::end(kKnown), algorithm) != std::end(kKnown);
@@ -171,7 +171,9 @@ std::optional<Scheme> scheme_of(const std::string& method, const std::string& al
                                                                     : std::nullopt;
   if (algorithm.empty()) return declared;
   const std::optional<Scheme> meant = scheme_of_algorithm(algorithm);
-  return declared && declared != meant ? std::nullopt : meant;
+  const bool agree = !declared || declared == meant ||
+                     (declared == Scheme::fp8 && meant == Scheme::fp8_channel_token);
+  return agree ? meant : std::nullopt;
 }
 
 }  // namespace
@@ -186,6 +188,8 @@ std::string_view name(Scheme scheme) {
       return "bf16";
     case Scheme::fp8:
       return "fp8";
+    case Scheme::fp8_channel_token:
+      return "fp8-channel-token";
     case Scheme::nvfp4:
       return "nvfp4";
   }
@@ -222,7 +226,8 @@ QuantConfig parse_quant_config(const Json& config, const std::string& path) {
         known ? ErrorCode::unsupported : ErrorCode::wrong_quant_method,
         "quantization_config names a scheme that ditq does not load",
         {.path = path,
-         .expected = "quant_method 'modelopt' with quant_algo 'FP8', 'NVFP4' or 'NVFP4_SVD'",
+         .expected = "quant_method 'modelopt' with quant_algo 'FP8', 'FP8_PER_CHANNEL_PER_TOKEN', "
+                     "'NVFP4' or 'NVFP4_SVD'",
          .found = fmt::format("quant_method '{}' with quant_algo '{}'", method, out.quant_algo)});
   }
   out.scheme = *scheme;

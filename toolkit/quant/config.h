@@ -13,12 +13,13 @@ namespace ditq {
 
 /// The encodings that a checkpoint can declare.
 enum class Scheme {
-  none,   ///< no quantization declared
-  fp8,    ///< ModelOpt FP8: E4M3 weights, one f32 scale a tensor, static input scale
+  none,               ///< no quantization declared
+  fp8,                ///< ModelOpt FP8: E4M3 weights, one f32 scale a tensor, static input scale
+  fp8_channel_token,  ///< E4M3 weights, one f32 scale a row; activations scaled row by row at run time
   nvfp4,  ///< ModelOpt NVFP4: E2M1 in blocks of 16 with E4M3 block scales and one f32 scale
 };
 
-/// "bf16", "fp8" or "nvfp4", as `inspect` and perf.json print it.
+/// "bf16", "fp8", "fp8-channel-token" or "nvfp4", as `inspect` and perf.json print it.
 std::string_view name(Scheme scheme);
 
 /// Order of NVFP4 block scales in a file.
@@ -55,7 +56,7 @@ struct QuantConfig {
 };
 
 /// Reads a quantization_config object (flat, or with a nested `quantization`). `path` names the document in errors.
-/// NVFP4 (also as NVFP4_SVD, ModelOpt's SVDQuant) and FP8 are loaded, in any case of letters.
+/// FP8, FP8_PER_CHANNEL_PER_TOKEN and NVFP4 (also as NVFP4_SVD, ModelOpt's SVDQuant) are loaded, in any case of letters.
 /// Errors: json_type; unsupported for ModelOpt's other algorithms (MXFP8, NVFP4_AWQ, W4A16_NVFP4, …) and for a block
 /// size other than 16; bad_config for block sizes that contradict each other and for more than kMaxIgnoreEntries;
 /// wrong_quant_method for any other method or algorithm, and for a method that contradicts its algorithm (SGLang bridge
