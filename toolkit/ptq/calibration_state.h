@@ -24,7 +24,8 @@ class CalibrationState {
  public:
   /// Reads a .pt or a .safetensors file; bytes of tensors stay in the file.
   /// Errors: as read_torch_checkpoint and Checkpoint::open; pickle_structure (no model_state_dict, or quantizer states
-  /// that cannot be read), unsupported (strided tensors other than transposed matrices, packed or int8 quantizers), bad_config (an
+  /// that cannot be read), unsupported (strided tensors other than transposed matrices, packed or int8
+  /// quantizers), bad_config (an
   /// incomplete state file).
   static CalibrationState open(const std::string& path);
 
