@@ -153,7 +153,7 @@ class Flux1Pipeline : public Pipeline {
   Flux1Conditions conditions(const std::vector<std::string>& prompts,
                              const PictureRequest& settings,
                              const Encoder& encode) const;
-  MemoryPlan plan_run(const PictureRequest& request) const;
+  MemoryPlan plan_run(const PictureRequest& request);
   FlowMatchSchedule schedule_of(const PictureRequest& request) const;
   Velocity velocity(const PictureRequest& request,
                     const FlowMatchSchedule& schedule,
@@ -169,6 +169,7 @@ class Flux1Pipeline : public Pipeline {
   Flux1Steps steps_;
   std::map<std::pair<std::string, std::int64_t>, TextStates> texts_;  ///< of predict_noise
   std::size_t weight_bytes_ = 0;  ///< of all components on a GPU
+  MemoryPlan planned_;            ///< of the last run
   GenerationDefaults defaults_;
   PipelineDescription description_;
 };
@@ -377,7 +378,7 @@ Velocity kept(Velocity velocity, std::vector<Tensor>* noise) {
 }
 
 /// What the run will take of a GPU; nothing on the CPU. Errors: out_of_memory.
-MemoryPlan Flux1Pipeline::plan_run(const PictureRequest& request) const {
+MemoryPlan Flux1Pipeline::plan_run(const PictureRequest& request) {
   if (!device_.is_cuda()) return {};
   const MemoryPlan plan = plan_memory(
       weight_bytes_, transformer_.dims(), vae_.config(),
@@ -388,7 +389,8 @@ MemoryPlan Flux1Pipeline::plan_run(const PictureRequest& request) const {
        .steps = request.steps,
        .expands_weights = description_.scheme == "nvfp4"},
       dtype_);
-  check_memory(plan);
+  check_memory(plan, plan != planned_);
+  planned_ = plan;
   return plan;
 }
 

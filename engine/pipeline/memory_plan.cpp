@@ -48,13 +48,15 @@ MemoryPlan plan_memory(std::size_t weights,
           .decoding = static_cast<std::size_t>(pixels * widest * element * kPicturesAtOnce)};
 }
 
-void check_memory(const MemoryPlan& plan) {
+void check_memory(const MemoryPlan& plan, bool announce) {
   const CudaMemory memory = cuda().memory();
   // What the allocator keeps is ours to use.
   const std::size_t available = memory.free + memory.reserved;
-  log_info(fmt::format("memory: {} GiB weights + {} steps + {} decoding = {} of {} GiB",
-                       gib(plan.weights), gib(plan.steps), gib(plan.decoding), gib(plan.total()),
-                       gib(available)));
+  if (announce) {
+    log_info(fmt::format("memory: {} GiB weights + {} steps + {} decoding = {} of {} GiB",
+                         gib(plan.weights), gib(plan.steps), gib(plan.decoding), gib(plan.total()),
+                         gib(available)));
+  }
   if (plan.total() <= available) return;
   throw Error(ErrorCode::out_of_memory, "the run does not fit into the GPU's memory",
               {.expected = gib(plan.total()) + " GiB",

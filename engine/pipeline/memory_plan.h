@@ -17,6 +17,7 @@ struct MemoryPlan {
   std::size_t decoding = 0;  ///< the VAE's largest pictures
 
   std::size_t total() const { return weights + steps + decoding; }
+  bool operator==(const MemoryPlan&) const = default;
 };
 
 /// The size of what is made: tokens of the transformer, pixels of the picture.
@@ -36,9 +37,9 @@ MemoryPlan plan_memory(std::size_t weights,
                        const PictureSize& size,
                        at::ScalarType dtype);
 
-/// Says the plan, and refuses one that is larger than what the device has left. Errors: out_of_memory, with what would
-/// make it fit.
-void check_memory(const MemoryPlan& plan);
+/// Refuses a plan that is larger than what the device has left, and says it where `announce` asks for that. Errors:
+/// out_of_memory, with what would make it fit.
+void check_memory(const MemoryPlan& plan, bool announce);
 
 /// Says what was used, beside the plan.
 void report_memory(const MemoryPlan& plan);
