@@ -2,9 +2,12 @@
 
 Usage: python3 make_corpus.py FOLDER. One folder a target; small files, because short inputs run fast.
 """
+import collections
+import io
 import itertools
 import json
 import pathlib
+import pickle
 import sys
 import zipfile
 
@@ -45,6 +48,58 @@ def pickles():
                             continue
 
 
+class Stored:
+    """A tensor as torch pickles it: a view of a storage of eight BF16 values."""
+
+    def __init__(self, storage, shape, strides):
+        self.storage, self.shape, self.strides = storage, shape, strides
+
+
+class TorchPickler(pickle._Pickler):
+    """Writes the names of torch's functions without torch."""
+
+    dispatch = dict(pickle._Pickler.dispatch)
+
+    def name(self, module, attribute):
+        self.write(pickle.GLOBAL + f"{module}\n{attribute}\n".encode())
+
+    def save_stored(self, tensor):
+        self.name("torch._utils", "_rebuild_tensor_v2")
+        self.write(pickle.MARK + pickle.MARK)
+        self.save("storage")
+        self.name("torch", "BFloat16Storage")
+        for value in (tensor.storage, "cpu", 8):
+            self.save(value)
+        self.write(pickle.TUPLE + pickle.BINPERSID)
+        for value in (0, tensor.shape, tensor.strides, False, collections.OrderedDict()):
+            self.save(value)
+        self.write(pickle.TUPLE + pickle.REDUCE)
+
+    dispatch[Stored] = save_stored
+
+
+def calibrations():
+    def checkpoint(bits, blocks, factors):
+        quantizer = {"_num_bits": bits, "_block_sizes": blocks, "_disabled": False, "_axis": None}
+        modes = [("quantize", {"config": {}, "metadata": {"quantizer_state": {}}}),
+                 ("max_calibrate", {"config": {}, "metadata": {"quantizer_state": {
+                     "a.weight_quantizer": quantizer, "a.input_quantizer": dict(quantizer, _disabled=True)}}})]
+        state = collections.OrderedDict({"a.weight": Stored("1", (2, 4), (4, 1)),
+                                         "a.weight_quantizer._amax": Stored("0", (), ()),
+                                         "a.input_quantizer._amax": Stored("0", (), ())})
+        if factors:
+            state["a.weight_quantizer._svdquant_lora_a"] = Stored("0", (2, 4), (1, 2))
+            state["a.weight_quantizer._svdquant_lora_b"] = Stored("1", (2, 2), (2, 1))
+        out = io.BytesIO()
+        TorchPickler(out, 2).dump({"modelopt_state": {"modelopt_state_dict": modes, "modelopt_version": "0.47.0"},
+                                   "model_state_dict": state})
+        return out.getvalue()
+
+    yield checkpoint((4, 3), None, False)
+    yield checkpoint((2, 1), {-1: 16, "type": "dynamic", "scale_bits": (4, 3)}, True)
+    yield checkpoint(8, None, False)
+
+
 def indexes():
     yield compact({"metadata": {"total_size": 8}, "weight_map": {"a.weight": "model-00001-of-00002.safetensors",
                                                                  "b": "model-00002-of-00002.safetensors"}})
@@ -75,6 +130,7 @@ def main():
     put("checkpoint_index", list(indexes()) + files("tests/hostile/*.index.json"))
     put("torch_file", files("tests/hostile/*.pt", "tests/data/format/*.pt"))
     put("pickle", pickles())
+    put("calibration", calibrations())
     put("json", list(configs()) + files("tests/hostile/*.config.json"))
     put("regex", patterns())
     config = (TINY / "tokenizer/tokenizer_config.json").read_bytes()
