@@ -149,7 +149,8 @@ TEST_F(Limits, IndexFiles) {
 std::string fields(std::initializer_list<std::pair<std::uint64_t, int>> values) {
   std::string out;
   for (const auto& [value, bytes] : values) {
-    for (int i = 0; i < bytes; ++i) out += i < 8 ? static_cast<char>(value >> (8 * i)) : '\0';
+    for (auto [rest, left] = std::pair(value, bytes); left > 0; --left, rest >>= 8)
+      out += static_cast<char>(rest & 0xff);
   }
   return out;
 }

@@ -18,7 +18,7 @@ constexpr std::uint64_t kLocalHeader = 30;
 constexpr std::uint64_t kChecksumPlace = 14;  ///< in a local header
 
 void put_number(std::string& out, std::uint64_t value, int bytes) {
-  for (int i = 0; i < bytes; ++i) out += static_cast<char>(value >> (8 * i));
+  for (; bytes > 0; --bytes, value >>= 8) out += static_cast<char>(value & 0xff);
 }
 
 std::uint64_t capped(std::uint64_t value) {
