@@ -5,7 +5,6 @@
 
 #include "base/error.h"
 #include "ops/distance.h"
-#include "pipeline/confidence.h"
 #include "tensor/create.h"
 
 namespace ditq {
@@ -19,30 +18,7 @@ Tensor states_before(const Trajectory& trajectory) {
   return joined({first, trajectory.latents.narrow(1, 0, steps - 1)}, 1);
 }
 
-std::vector<double> prompt_means(const std::vector<std::vector<double>>& values) {
-  std::vector<double> means;
-  for (const std::vector<double>& steps : values) means.push_back(mean(steps));
-  return means;
-}
-
 }  // namespace
-
-double NoiseError::noise_l2() const {
-  return mean(prompt_means(l2));
-}
-
-double NoiseError::confidence() const {
-  return confidence_95(prompt_means(l2));
-}
-
-double NoiseError::worst_cosine() const {
-  double worst = 1;
-  for (const std::vector<double>& steps : cosine) {
-    // A NaN is the worst there is.
-    for (const double value : steps) worst = value >= worst ? worst : value;
-  }
-  return worst;
-}
 
 std::vector<NoiseBaseline> record_noise(Pipeline& baseline,
                                         const GenerateRequest& request,
