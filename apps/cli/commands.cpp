@@ -38,12 +38,17 @@ const std::vector<Command>& commands() {
        run_inspect},
       {"doctor", "Look", "Find what is wrong with a checkpoint, before it makes a white picture",
        run_doctor},
+      {"matrix", "Look", "Show which checkpoints were validated, where, and which were not",
+       run_matrix},
       {"tokenize", "Look", "Print the token ids of prompts", run_tokenize},
       {"generate", "Run", "Make pictures from prompts with a BF16 or FP8 pipeline", run_generate},
       {"compare", "Run", "Measure how far a candidate strays from a reference, step by step",
        run_compare},
       {"tune", "Run",
        "Find the smallest set of layers to keep in full precision for a stated error", run_tune},
+      {"validate", "Run",
+       "The whole way, in stages that are done once: quantize, build, doctor, compare, bench, record",
+       run_validate},
       {"version", "About", "Show this build, its libraries and devices", run_version},
   };
   return table;

@@ -35,10 +35,12 @@ ExitCode run_compare(const Arguments& arguments);
 ExitCode run_doctor(const Arguments& arguments);
 ExitCode run_generate(const Arguments& arguments);
 ExitCode run_inspect(const Arguments& arguments);
+ExitCode run_matrix(const Arguments& arguments);
 ExitCode run_quantize(const Arguments& arguments);
 ExitCode run_synth(const Arguments& arguments);
 ExitCode run_tokenize(const Arguments& arguments);
 ExitCode run_tune(const Arguments& arguments);
+ExitCode run_validate(const Arguments& arguments);
 ExitCode run_version(const Arguments& arguments);
 
 }  // namespace ditq

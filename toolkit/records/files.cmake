@@ -1,0 +1,5 @@
+set(files bars.cpp
+  cases.cpp
+  fields.cpp
+  matrix.cpp
+  record.cpp)
