@@ -47,7 +47,8 @@ const std::vector<Command>& commands() {
       {"tune", "Run",
        "Find the smallest set of layers to keep in full precision for a stated error", run_tune},
       {"validate", "Run",
-       "The whole way, in stages that are done once: quantize, build, doctor, compare, bench, record",
+       "The whole way, in stages that are done once: quantize, build, doctor, compare, bench, "
+       "record",
        run_validate},
       {"version", "About", "Show this build, its libraries and devices", run_version},
   };
