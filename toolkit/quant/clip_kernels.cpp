@@ -2,14 +2,10 @@
 
 #include "quant/fp8_kernels.h"
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 // Which clone runs is chosen while the library is being loaded, before ThreadSanitizer's runtime can be called: GCC
-// instruments the choice all the same, and the program would not start.
-#ifdef __SANITIZE_THREAD__
-#define DITQ_CLONES
-#else
+// instruments the choice all the same, and a program with clones would not start.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_THREAD__)
 #define DITQ_CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
-#endif
 #else
 #define DITQ_CLONES
 #endif
