@@ -54,6 +54,13 @@ std::string ask_machine(const WorkFolder& work, const std::string& program) {
   return read_text(file);
 }
 
+/// A place that cannot be written to is known before hours of work. Errors: storage.
+void require_folder_of(const std::string& file) {
+  if (file.empty() || fs::is_directory(fs::absolute(file).parent_path())) return;
+  throw Error(ErrorCode::storage, "the record's folder is not there",
+              {.path = fs::absolute(file).parent_path().string()});
+}
+
 void print_cases(const std::vector<SupportCase>& cases) {
   using Align = TextTable::Align;
   TextTable table({"case", "size", "steps", "bars", "checkpoint"},
@@ -165,6 +172,7 @@ ExitCode run_validate(const Arguments& arguments) {
     return ExitCode::done;
   }
   ValidateRequest request = validate.request();
+  require_folder_of(validate.record_copy);
   const WorkFolder work(request.output_dir);
   const std::string program = running_program();
   request.machine = ask_machine(work, program);

@@ -287,6 +287,7 @@ ValidateRequest ValidateFlags::request() {
   apply_case(request);
   request.model_path = resolve_model_path(generate_.sources.model_path, "--model-path");
   take_candidate(request);
+  require_one_candidate(request);
   take_prompts(request);
   take_gate(request);
   request.shared_flags = shared_flags();

@@ -113,10 +113,10 @@ void append(std::vector<std::string>& to, const std::vector<std::string>& more) 
   }
 }
 
-/// The documentation's name of a scheme: "fp8" and "fp8_channel_token" are FP8, "nvfp4" and "svdquant" NVFP4.
+/// The documentation's name of a scheme: "fp8" and "fp8-channel-token" are FP8.
 std::string algorithm_of(const std::string& scheme) {
   if (scheme.starts_with("fp8")) return "FP8";
-  if (scheme.starts_with("nvfp4") || scheme.starts_with("svdquant")) return "NVFP4";
+  if (scheme == "nvfp4") return "NVFP4";
   return scheme.empty() ? "none" : scheme;
 }
 
@@ -145,6 +145,12 @@ std::vector<std::string> doctor_problems(const Json& report, const std::string& 
   return out;
 }
 
+std::vector<std::string> quantized_baseline(const Json& report, const std::string& path) {
+  const std::string scheme = Fields(report, path).text("scheme");
+  if (scheme == "bf16") return {};
+  return {"the baseline's transformer is itself quantized: " + scheme};
+}
+
 std::vector<std::string> baseline_defects(const Json& comparison, const std::string& path) {
   const Fields root(comparison, path);
   std::vector<std::string> out;
@@ -167,7 +173,6 @@ SupportRecord make_record(const ValidateRequest& request,
   const Json doctor_document = sources.doctor.empty() ? Json::object() : read_json(sources.doctor);
   const Fields doctor(doctor_document, sources.doctor);
   const Fields* examined = sources.doctor.empty() ? nullptr : &doctor;
-  const Json inspect = sources.inspect.empty() ? Json::object() : read_json(sources.inspect);
 
   Validation made;
   made.date = today();
@@ -198,11 +203,9 @@ SupportRecord make_record(const ValidateRequest& request,
   made.commands = sources.commands;
 
   SupportRecord out{.path = {},
-                    .algorithm = algorithm_of(inspect.value("scheme", "")),
+                    .algorithm = algorithm_of(doctor.text_or("scheme", "")),
                     .base_model = request.base_model,
-                    .family = inspect.contains("family") && inspect["family"].is_string()
-                                  ? inspect["family"].get<std::string>()
-                                  : "unknown",
+                    .family = doctor.text_or("family", "unknown"),
                     .repository = request.repository,
                     .flag = request.flag,
                     .documented = {},

@@ -14,7 +14,6 @@ struct RecordSources {
   std::string compare;
   std::string consistency;
   std::string doctor;
-  std::string inspect;
   std::string bench;
   std::map<std::string, std::string> candidate;  ///< component to folder or file
   std::vector<std::string> commands;
@@ -24,6 +23,8 @@ struct RecordSources {
 std::vector<std::string> gate_shortfalls(const Json& comparison, const std::string& path);
 /// The problems of an examination, one sentence each.
 std::vector<std::string> doctor_problems(const Json& report, const std::string& path);
+/// One sentence when the examined transformer is quantized, which a baseline must not be.
+std::vector<std::string> quantized_baseline(const Json& report, const std::string& path);
 /// Defects of the pictures of a baseline that was compared with itself, and that two runs differ.
 std::vector<std::string> baseline_defects(const Json& comparison, const std::string& path);
 

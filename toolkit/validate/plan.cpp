@@ -1,20 +1,15 @@
 #include "validate/plan.h"
 
-#include <filesystem>
-
 #include <fmt/format.h>
 
 #include "base/error.h"
 #include "base/file.h"
-#include "convert/modelopt_config.h"
-#include "convert/paths.h"
 #include "validate/child.h"
 #include "validate/make_record.h"
 
 namespace ditq {
 namespace {
 
-namespace fs = std::filesystem;
 using Words = std::vector<std::string>;
 
 Words joined(Words words, const Words& more) {
@@ -29,7 +24,9 @@ class Planner {
       : request_(request), work_(work), runner_(runner) {}
 
   std::vector<Stage> plan() {
-    require_one_candidate();
+    export_ = request_.modelopt_hf_dir;
+    checkpoint_ = request_.modelopt_backbone_ckpt;
+    components_ = request_.components;
     baseline();
     if (!request_.format.empty()) quantize();
     if (!export_.empty()) build();
@@ -43,7 +40,6 @@ class Planner {
   }
 
  private:
-  void require_one_candidate();
   void baseline();
   void quantize();
   void build();
@@ -81,22 +77,6 @@ class Planner {
   std::map<std::string, std::string> components_;
 };
 
-void Planner::require_one_candidate() {
-  const bool taken = !request_.components.empty() || !request_.transformer_weights_path.empty();
-  const int ways = (request_.format.empty() ? 0 : 1) + (request_.modelopt_hf_dir.empty() ? 0 : 1) +
-                   (taken ? 1 : 0);
-  if (ways != 1) {
-    throw Error(
-        ErrorCode::usage, ways == 0 ? "there is no candidate" : "there are several candidates",
-        {.expected = "one of --format (quantize the pipeline), --modelopt-hf-dir (take an export), "
-                     "--transformer-path and the like (take a checkpoint)",
-         .found = ""});
-  }
-  export_ = request_.modelopt_hf_dir;
-  checkpoint_ = request_.modelopt_backbone_ckpt;
-  components_ = request_.components;
-}
-
 /// The first prompt alone is enough to see that the pipeline runs, twice alike, and draws something.
 void Planner::baseline() {
   const std::string json = file("baseline", "baseline.json");
@@ -113,8 +93,10 @@ void Planner::baseline() {
        .inputs = {request_.model_path, request_.latents},
        .conditions = on_this_machine(),
        .finish = [json, examined] {
-         return joined(baseline_defects(read_json(json), json),
-                       doctor_problems(read_json(examined), examined));
+         const Json report = read_json(examined);
+         return joined(
+             joined(baseline_defects(read_json(json), json), doctor_problems(report, examined)),
+             quantized_baseline(report, examined));
        }});
 }
 
@@ -290,7 +272,6 @@ void Planner::record() {
       .compare = file("compare", "compare.json"),
       .consistency = request_.ground_truth.empty() ? "" : file("consistency", "consistency.json"),
       .doctor = examined ? file("doctor", "doctor.json") : "",
-      .inspect = examined ? file("doctor", "inspect.json") : "",
       .bench = request_.bench ? file("bench", "bench.json") : "",
       .candidate = components_,
       .commands = commands_};
@@ -298,8 +279,7 @@ void Planner::record() {
     sources.candidate["transformer"] = request_.transformer_weights_path;
   }
   Words inputs = {sources.baseline, sources.compare, request_.model_path};
-  for (const std::string& one :
-       {sources.consistency, sources.doctor, sources.inspect, sources.bench}) {
+  for (const std::string& one : {sources.consistency, sources.doctor, sources.bench}) {
     if (!one.empty()) inputs.push_back(one);
   }
   Stage stage{.name = "record",
@@ -322,6 +302,17 @@ void Planner::record() {
 }
 
 }  // namespace
+
+void require_one_candidate(const ValidateRequest& request) {
+  const bool taken = !request.components.empty() || !request.transformer_weights_path.empty();
+  const int ways = (request.format.empty() ? 0 : 1) + (request.modelopt_hf_dir.empty() ? 0 : 1) +
+                   (taken ? 1 : 0);
+  if (ways == 1) return;
+  throw Error(
+      ErrorCode::usage, ways == 0 ? "there is no candidate" : "there are several candidates",
+      {.expected = "one of --format (quantize the pipeline), --modelopt-hf-dir (take an export), "
+                   "--transformer-path and the like (take a checkpoint)"});
+}
 
 std::vector<Stage> plan_validation(const ValidateRequest& request,
                                    const WorkFolder& work,

@@ -54,9 +54,11 @@ struct ValidateRequest {
   std::string machine;     ///< what `ditq version --json` printed
 };
 
+/// Errors: usage (no candidate, or several).
+void require_one_candidate(const ValidateRequest& request);
+
 /// The stages in their order: baseline, quantize, build, doctor, compare, consistency, bench, report, record; those that
 /// the request needs. They keep references to `runner` and `work`.
-/// Errors: usage (no candidate, or several), as read_modelopt_config.
 std::vector<Stage> plan_validation(const ValidateRequest& request,
                                    const WorkFolder& work,
                                    StageRunner& runner);
