@@ -160,6 +160,9 @@ std::string overridden_component(const std::string& flag) {
 }
 
 void refuse_unknown(const std::string& flag, const FlagNames& names, const std::string& where) {
+  if (const std::string why = names.explain ? names.explain(flag) : ""; !why.empty()) {
+    throw Error(ErrorCode::usage, why, {.path = where, .advice = help_advice(names)});
+  }
   std::vector<std::string> known;
   for (const auto& [name, form] : names.forms) known.push_back(name);
   std::string near = nearest_name(flag, known);

@@ -2,6 +2,7 @@
 // Brings a command line into one form: dashes for underscores, one value per flag, booleans spelled out, component
 // overrides taken aside. Source: SGLang bridge reference 7.1.
 
+#include <functional>
 #include <map>
 #include <string>
 #include <utility>
@@ -26,6 +27,8 @@ struct FlagNames {
   std::map<std::string, FlagForm>
       forms;                     ///< by accepted name, with dashes, without the leading two
   bool component_paths = false;  ///< whether --<component>-path is accepted
+  /// A sentence about an unknown flag, where the command has more to say than that; "" otherwise. May be empty.
+  std::function<std::string(const std::string& flag)> explain;
 };
 
 /// A command line in one form.

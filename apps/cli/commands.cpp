@@ -44,6 +44,10 @@ const std::vector<Command>& commands() {
       {"generate", "Run", "Make pictures from prompts with a BF16 or FP8 pipeline", run_generate},
       {"compare", "Run", "Measure how far a candidate strays from a reference, step by step",
        run_compare},
+      {"bench", "Run",
+       "Time a candidate against a reference that differs in the checkpoint only, or compare "
+       "perf.json files",
+       run_bench},
       {"tune", "Run",
        "Find the smallest set of layers to keep in full precision for a stated error", run_tune},
       {"validate", "Run",

@@ -29,6 +29,7 @@ std::string overview();
 ExitCode run_command_line(const Arguments& arguments);
 
 // One function per subcommand, defined in the file of its name.
+ExitCode run_bench(const Arguments& arguments);
 ExitCode run_build_fp8(const Arguments& arguments);
 ExitCode run_build_nvfp4(const Arguments& arguments);
 ExitCode run_compare(const Arguments& arguments);

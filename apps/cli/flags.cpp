@@ -27,7 +27,8 @@ struct Flag::State {
   std::string group;
   FlagKind kind = FlagKind::value;
   bool is_positional = false;
-  bool is_form = false;  ///< a row of the help that stands for many flags
+  bool is_repeated = false;  ///< a positional that takes all words
+  bool is_form = false;      ///< a row of the help that stands for many flags
   bool is_shown = true;
   std::vector<std::string> aliases;
   CLI::Option* option = nullptr;
@@ -42,6 +43,7 @@ struct Flags::Impl {
   CLI::App app;
   std::vector<std::unique_ptr<Flag::State>> flags;
   std::map<std::string, std::string>* component_paths = nullptr;
+  std::function<std::string(const std::string&)> explain;
   std::set<std::string> given;        ///< by command line or config file
   std::set<std::string> from_config;  ///< by config file
   std::string config;
@@ -240,6 +242,24 @@ Flag Flags::positional(const std::string& word, std::string& target, const std::
   return Flag(state);
 }
 
+Flag Flags::positionals(const std::string& word,
+                        std::vector<std::string>& target,
+                        const std::string& help) {
+  Flag::State* state = impl_->declare(word, "", help);
+  state->is_positional = true;
+  state->is_repeated = true;
+  state->option = impl_->app.add_option(word, target);
+  return Flag(state);
+}
+
+void Flags::explain_unknown(std::function<std::string(const std::string& flag)> explain) {
+  impl_->explain = std::move(explain);
+}
+
+bool Flags::knows(const std::string& name) const {
+  return impl_->names().forms.contains(name);
+}
+
 void Flags::component_paths(std::map<std::string, std::string>& target, const std::string& help) {
   impl_->component_paths = &target;
   impl_->declare("<component>-path", "DIR", help)->is_form = true;
@@ -247,6 +267,10 @@ void Flags::component_paths(std::map<std::string, std::string>& target, const st
 
 bool Flags::given(const std::string& name) const {
   return impl_->given.contains(name);
+}
+
+std::vector<std::string> Flags::given() const {
+  return {impl_->given.begin(), impl_->given.end()};
 }
 
 void Flags::Impl::declare_common(Flags& self) {
@@ -263,7 +287,8 @@ void Flags::Impl::declare_common(Flags& self) {
 }
 
 FlagNames Flags::Impl::names() const {
-  FlagNames out{.command = command, .component_paths = component_paths != nullptr};
+  FlagNames out{
+      .command = command, .component_paths = component_paths != nullptr, .explain = explain};
   for (const auto& flag : flags) {
     if (flag->is_positional || flag->is_form) continue;
     out.forms[flag->name] = {.name = flag->name, .kind = flag->kind};
@@ -311,7 +336,9 @@ void Flags::Impl::refuse(const std::string& message, const std::string& path) co
 void Flags::Impl::check_positionals(const NormalArguments& arguments) const {
   const auto declared = static_cast<std::size_t>(std::count_if(
       flags.begin(), flags.end(), [](const auto& flag) { return flag->is_positional; }));
-  if (arguments.positionals.size() <= declared) return;
+  const bool repeated =
+      std::any_of(flags.begin(), flags.end(), [](const auto& flag) { return flag->is_repeated; });
+  if (repeated || arguments.positionals.size() <= declared) return;
   refuse(fmt::format("unexpected argument '{}'; text with spaces needs quotes",
                      arguments.positionals[declared]));
 }

@@ -3,6 +3,7 @@
 // does beyond it (arguments.h, config_file.h) and the help page are ours.
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -79,6 +80,12 @@ class Flags {
            const std::string& help);
   /// The argument without a flag.
   Flag positional(const std::string& word, std::string& target, const std::string& help);
+  /// Any number of arguments without a flag; at most once, and not beside the other form.
+  Flag positionals(const std::string& word,
+                   std::vector<std::string>& target,
+                   const std::string& help);
+  /// What to say about unknown flags (FlagNames::explain).
+  void explain_unknown(std::function<std::string(const std::string& flag)> explain);
   /// Accepts --<component>-path DIR and its other spellings into `target`, and shows a row of the help about it.
   void component_paths(std::map<std::string, std::string>& target, const std::string& help);
 
@@ -86,8 +93,12 @@ class Flags {
   /// be done then. Errors: usage; as read_config_file.
   bool parse(const Arguments& arguments);
 
+  /// Whether a flag of this name is declared.
+  bool knows(const std::string& name) const;
   /// Whether the command line or the config file gave this flag.
   bool given(const std::string& name) const;
+  /// All flags that were given, positionals left out.
+  std::vector<std::string> given() const;
 
  private:
   struct Impl;

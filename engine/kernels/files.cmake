@@ -1,1 +1,1 @@
-set(files cuda_device.cpp)
+set(files cuda_device.cpp gpu_state.cpp)

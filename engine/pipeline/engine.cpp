@@ -4,6 +4,7 @@
 #include <malloc.h>
 
 #include "base/error.h"
+#include "pipeline/bench.h"
 #include "pipeline/calibrate.h"
 #include "pipeline/compare.h"
 #include "pipeline/generate.h"
@@ -47,6 +48,9 @@ class TorchEngine : public Engine {
   }
   CompareResult compare(const CompareRequest& request) override {
     return guarded([&] { return ditq::compare(request); });
+  }
+  BenchResult bench(const BenchRequest& request) override {
+    return guarded([&] { return ditq::bench(request); });
   }
   TuneResult tune(const TuneRequest& request) override {
     return guarded([&] { return ditq::tune(request); });

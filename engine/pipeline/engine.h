@@ -97,6 +97,24 @@ struct CompareResult {
   std::vector<std::string> missed;  ///< requirements that do not hold, each a sentence
 };
 
+/// Two sides that differ in checkpoints only, timed in turn.
+struct BenchRequest {
+  GenerateRequest generate;  ///< shared by both sides: one prompt; files are not written
+  PipelineSources reference;
+  PipelineSources candidate;
+  std::vector<std::string> differing;  ///< components whose checkpoints differ, for the report
+  std::int64_t rounds = 1;             ///< each is the visits A B B A
+  std::int64_t warmup_runs = 1;        ///< of each visit
+  std::int64_t measure_runs = 2;
+  std::string output_dir;   ///< perf.json of every measured run; empty: written nowhere
+  std::string output_json;  ///< the report; empty: written nowhere
+};
+
+struct BenchResult {
+  Json report;  ///< docs/bench.md
+  Json brief;   ///< for stdout
+};
+
 /// A search for the layers of a quantized transformer that have to stay in full precision.
 struct TuneRequest {
   GenerateRequest generate;       ///< the baseline, its prompts and how pictures are made
@@ -175,6 +193,7 @@ class Engine {
   virtual ~Engine() = default;
   virtual GenerateResult generate(const GenerateRequest& request) = 0;
   virtual CompareResult compare(const CompareRequest& request) = 0;
+  virtual BenchResult bench(const BenchRequest& request) = 0;
   virtual TuneResult tune(const TuneRequest& request) = 0;
   virtual CalibrateResult calibrate(const CalibrateRequest& request) = 0;
   virtual void unify_svdquant(const UnifySvdquantRequest& request) = 0;
@@ -182,7 +201,7 @@ class Engine {
 };
 
 /// Increased whenever this header changes; a program refuses an engine of another number.
-inline constexpr int kEngineInterface = 5;
+inline constexpr int kEngineInterface = 6;
 
 }  // namespace ditq
 

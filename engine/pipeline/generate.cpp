@@ -233,13 +233,15 @@ GenerateResult generate(const GenerateRequest& request) {
   result.summary = {{"outputs", Json::array()}};
   Stems stems(request);
   Json perf;
+  RunSettings settings{.picture = resolved, .run = request.run};
   // Each picture is on disk before the next one begins: an interrupt costs the one at hand.
   run_generations(*pipeline, request, request.return_trajectory_latents,
                   [&](Generation&& generation) {
                     const fs::path stem = fs::path(request.output_path) / stems.next(generation);
                     write_outputs(request, resolved, generation, stem.string(), result);
-                    perf = perf_document(generation, pipeline->description(),
+                    perf = perf_document(generation, pipeline->description(), settings,
                                          request.sources.model_path, request.command);
+                    ++settings.warmup_runs;
                   });
   if (!request.perf_dump_path.empty()) {
     make_folder(fs::path(request.perf_dump_path).parent_path().string());

@@ -10,6 +10,7 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include "base/log.h"
 #include "kernels/cuda_device.h"
 #include "pipeline/versions.h"
 
@@ -88,8 +89,16 @@ ProcessMemory process_memory() {
   return out;
 }
 
+void begin_peak_memory(const std::string& device) {
+  if (device != "cpu") return cuda().reset_peak_memory();
+  std::ofstream file("/proc/self/clear_refs");
+  file << "5" << std::flush;
+  if (!file) log_verbose("this kernel keeps the process's highest peak of memory: peaks only grow");
+}
+
 Json perf_document(const Generation& generation,
                    const PipelineDescription& pipeline,
+                   RunSettings settings,
                    const std::string& model,
                    const std::vector<std::string>& command) {
   Json steps = Json::array();
@@ -100,6 +109,8 @@ Json perf_document(const Generation& generation,
   for (std::size_t i = 0; i < generation.timings.denoise_steps.size(); ++i) {
     denoise.push_back({{"step", i}, {"duration_ms", generation.timings.denoise_steps[i]}});
   }
+  settings.picture.prompt = generation.prompt;
+  settings.picture.seed = generation.seed;
   const char* commit = std::getenv("SGLANG_GIT_COMMIT");
   return {{"timestamp", utc_now()},
           {"request_id", random_id()},
@@ -128,6 +139,7 @@ Json perf_document(const Generation& generation,
             {"seed", generation.seed},
             {"width", generation.picture.width},
             {"height", generation.picture.height},
+            {"settings", settings_document(settings, pipeline)},
             {"versions", version_document()},
             {"command", command}}}};
 }

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "pipeline/pipeline.h"
+#include "pipeline/run_settings.h"
 
 namespace ditq {
 
@@ -14,9 +15,15 @@ struct ProcessMemory {
 };
 ProcessMemory process_memory();
 
-/// The document for one generation; `command` is the program's argument list.
+/// Begins a new peak of what perf.json calls reserved, so that a run is not charged with what came before it: the
+/// allocator's of a GPU; of a CPU (device "cpu") the process's resident memory. Source: proc(5), clear_refs.
+void begin_peak_memory(const std::string& device);
+
+/// The document for one generation; `command` is the program's argument list. The prompt and seed of `settings` are
+/// the generation's.
 Json perf_document(const Generation& generation,
                    const PipelineDescription& pipeline,
+                   RunSettings settings,
                    const std::string& model,
                    const std::vector<std::string>& command);
 

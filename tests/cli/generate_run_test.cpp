@@ -12,6 +12,7 @@
 namespace ditq::test {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 
 const std::string kPrompt = "a large red circle on a navy background";
@@ -129,6 +130,57 @@ TEST(CompareCommand, PrintsSglangsShortResultAndExitsWithOneWhenABarIsMissed) {
   const ProcessResult missed = ditq(small_run("compare", arguments));
   EXPECT_EQ(missed.exit_code, 1);
   EXPECT_THAT(missed.err, HasSubstr("missed: "));
+}
+
+TEST(BenchCommand, TimesACandidateAgainstTheBundledPipeline) {
+  const TemporaryFolder folder;
+  const ProcessResult result =
+      ditq(small_run("bench", {"--prompt", kPrompt, "--candidate-transformer-path",
+                               fp8_transformer(), "--output-dir", folder / "runs", "--output-json",
+                               folder / "bench.json", "--measure-runs", "1"}));
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const Json brief = parse_json(result.out, "stdout");
+  EXPECT_GT(brief["reference"]["denoise_ms"].get<double>(), 0);
+  EXPECT_TRUE(brief["speedup"]["denoise"].contains("low"));
+  EXPECT_EQ(count_files(folder / "runs", ".json"), 4U);
+  const Json report = read_json(folder / "bench.json");
+  EXPECT_EQ(report["candidate"]["sources"]["components"]["transformer"], fp8_transformer());
+  EXPECT_EQ(report["differing"], Json({"transformer"}));
+  EXPECT_THAT(result.err, AllOf(HasSubstr("denoising"), HasSubstr("times as fast")));
+
+  const ProcessResult files = ditq({"bench", folder / "runs/reference-visit0-run0.perf.json",
+                                    folder / "runs/candidate-visit1-run0.perf.json"});
+  EXPECT_EQ(files.exit_code, 0) << files.err;
+}
+
+TEST(BenchCommand, GeneratesFilesOfOtherSettingsAreUnfair) {
+  const TemporaryFolder folder;
+  const auto perf = [&](const std::string& name, const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = {"--prompt", kPrompt, "--no-save-output",
+                                          "--perf-dump-path", folder / name};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const ProcessResult result = ditq(small_run("generate", arguments));
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    return folder / name;
+  };
+  const std::string baseline = perf("base.json", {});
+  const std::vector<std::pair<std::string, std::vector<std::string>>> changes = {
+      {"num_inference_steps", {"--num-inference-steps", "3"}},
+      {"seed", {"--seed", "7"}},
+      {"width", {"--width", "128"}},
+      {"prompt", {"--prompt", "a second one"}},
+      {"attention_backend", {"--attention-backend", "fp8"}},
+      {"guidance_scale", {"--guidance-scale", "2"}},
+      {"dtype", {"--dtype", "fp32"}}};
+  for (const auto& [name, flags] : changes) {
+    const ProcessResult result = ditq({"bench", baseline, perf(name + ".json", flags)});
+    EXPECT_EQ(result.exit_code, 3) << name;
+    EXPECT_THAT(result.err, HasSubstr(name + " is ")) << name;
+  }
+  EXPECT_EQ(ditq({"bench", baseline, perf("fp8.json", {"--transformer-path", fp8_transformer()})})
+                .exit_code,
+            0)
+      << "another checkpoint is what may differ";
 }
 
 }  // namespace

@@ -118,6 +118,23 @@ def configs():
         yield compact({"_class_name": "FluxTransformer2DModel", "quantization_config": method})
 
 
+def perf_files():
+    """Pairs: the second one after a cut."""
+    def run(steps, meta, stages=("TextEncodingStage", "DenoisingStage", "DecodingStage")):
+        return compact({"timestamp": "2026-04-01T00:00:00+00:00", "request_id": "r", "commit_hash": "N/A", "tag": "cli_generate",
+                        "total_duration_ms": 1234.5, "steps": [{"name": name, "duration_ms": 100.25} for name in stages],
+                        "denoise_steps_ms": [{"step": step, "duration_ms": 25} for step in range(steps)],
+                        "memory_checkpoints": {"after_forward": {"peak_reserved_mb": 2048.5}}, "meta": meta}).encode()
+
+    sglang = run(4, {"prompt": "a cat", "model": "m"})
+    settings = {"seed": 42, "width": 64, "offload": {"dit_cpu_offload": False}, "topology": {"num_gpus": 1}, "graphs": True}
+    ours = run(4, {"prompt": "a cat", "device": "cuda:0 (NVIDIA H100)", "seed": 42, "settings": settings})
+    old = run(0, {}, ["denoising_step_0", "denoising_step_1", "BeforeDenoisingStage", "VideoRefinementStage"])
+    for first, second in itertools.product((sglang, ours, old), repeat=2):
+        yield first + b"\n" + CUT + second
+    yield run(1, {"backend": "diffusers"}, ["DiffusersExecutionStage"]) + b"\n" + CUT + b"{}"
+
+
 def patterns():
     for pattern in (r"^transformer\.(\d+)\.(attn|ff)\b", r"(a+)+$", r"(?:a|aa)*b", r"(?<!x)y{2,5}?[^\W\d_]", r"\Z", r".*?(?=q$)",
                     r"(?P<n>a)(?P=n)\1", r"[\w.-]*proj_(in|out)", r"(?i)ATTN|\bff\b", r"x*", r"((a{0,9}){0,9}){0,9}"):
@@ -147,6 +164,7 @@ def main():
     put("charsmap", [charsmap(), charsmap(b"\xc3\x84\0B\0")])
     put("prompt", ["a photo of a cat", "<|startoftext|>caf\u00e9 <extra_id_0>\u4e2d\u6587  \t\u200d\U0001f600 n't they're",
                    b"\xff\xfe bad", "\u03a3\u03c3\u03c2 \u0130 e\u0301\u0323 \u1100\u1161\u11a8 \u00a0\u3000"])
+    put("perf", perf_files())
     put("png", pictures())
     put("prompts", ["a cat\na dog\r\n\n", '["a cat","two\\nlines"]', b"\xef\xbb\xbfx\n"])
     put("config_file", ["width: 512\noverwrite: true\nkeep_bf16_pattern: [a, 'b*']\ncomponent_paths:\n  vae: /x\n",

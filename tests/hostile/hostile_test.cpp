@@ -15,6 +15,7 @@
 #include "format/safetensors.h"
 #include "format/torch_pickle.h"
 #include "media/picture.h"
+#include "perf/perf_file.h"
 #include "prompts.h"
 #include "quant/config.h"
 #include "support/paths.h"
@@ -103,6 +104,9 @@ const std::vector<Reader>& readers() {
       {".prompts.json",
        [](const std::string& path) { read_prompts(path); },
        {"json_type", "json_syntax", "json_too_deep"}},
+      {".perf.json",
+       [](const std::string& path) { read_perf(path); },
+       {"json_type", "json_syntax", "json_too_deep", "bad_config"}},
       {".prompts.txt", [](const std::string& path) { read_prompts(path); }, {}},
       {".yaml", read_flags, {"yaml_syntax", "json_type", "usage"}},
   };

@@ -443,6 +443,33 @@ def prompts():
     put("json_too_deep--nested.prompts.json", b"[" * 200)
 
 
+def perf():
+    """perf.json."""
+    def run(**changes):
+        return compact({"total_duration_ms": 9.5, "steps": [{"name": "DenoisingStage", "duration_ms": 8}],
+                        "denoise_steps_ms": [{"step": 0, "duration_ms": 8}], "memory_checkpoints": {},
+                        "meta": {"prompt": "a cat", "model": "m"}} | changes).encode()
+
+    put("ok--sglang.perf.json", run())
+    put("ok--null-members-and-unknown-keys.perf.json", run(memory_checkpoints=None, meta=None, more=[1]))
+    put("json_type--list.perf.json", b"[]")
+    put("json_type--no-total.perf.json", b'{"steps":[]}')
+    put("json_type--total-is-a-text.perf.json", run(total_duration_ms="9"))
+    put("json_type--negative-duration.perf.json", run(steps=[{"name": "a", "duration_ms": -1}]))
+    put("json_type--endless-duration.perf.json", run(steps=[{"name": "a", "duration_ms": float("inf")}]))
+    put("json_type--stage-without-name.perf.json", run(steps=[{"duration_ms": 1}]))
+    put("json_type--steps-are-numbers.perf.json", run(denoise_steps_ms=[1, 2]))
+    put("json_type--checkpoint-is-a-list.perf.json", run(memory_checkpoints={"after_forward": []}))
+    put("json_type--seed-is-a-text.perf.json", run(meta={"settings": {"seed": "1"}}))
+    put("json_type--1001-settings.perf.json", run(meta={"settings": {str(i): i for i in range(1001)}}))
+    put("bad_config--two-seeds.perf.json", run(meta={"seed": 1, "settings": {"seed": 2}}))
+    put("bad_config--diffusers-backend.perf.json",
+        run(steps=[{"name": "DiffusersExecutionStage", "duration_ms": 1}]))
+    put("json_syntax--cut-short.perf.json", run()[:40])
+    put("json_syntax--number-beyond-a-double.perf.json", b'{"total_duration_ms":1e999}')
+    put("json_too_deep--nested.perf.json", b'{"meta":' * 200)
+
+
 def flags():
     """--config files."""
     put("ok--flags.yaml", b"width: 512\nkeep_bf16_pattern: [a, b]\n")
@@ -552,6 +579,7 @@ if __name__ == "__main__":
     configs()
     patterns()
     prompts()
+    perf()
     flags()
     pictures()
     tokenizers()

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <map>
 #include <set>
 
@@ -137,12 +138,19 @@ void read_throttling(const BenchRuns& runs, std::vector<std::string>& out) {
                   fmt::join(causes, ", ")));
 }
 
+/// Without warm-up the first run after loading makes what later ones find made: kernels, graphs, caches.
+void read_warmup(const BenchRuns& runs, std::vector<std::string>& out) {
+  if (runs.reference.runs.front().perf.settings.value("warmup_runs", Json()) != 0) return;
+  out.emplace_back(
+      "nothing was warmed up: the first run after loading also makes what later runs find made");
+}
+
 void read_arithmetic(const BenchSide& side, const char* name, std::vector<std::string>& out) {
   const Json arithmetic = side.description.value("arithmetic", Json::object());
   if (!arithmetic.is_object()) return;
-  std::size_t emulated = 0;
+  std::int64_t emulated = 0;
   for (const auto& [kind, layers] : arithmetic.items()) {
-    if (kind != "real" && layers.is_number_unsigned()) emulated += layers.get<std::size_t>();
+    if (kind != "real" && layers.is_number_integer()) emulated += layers.get<std::int64_t>();
   }
   if (emulated == 0) return;
   out.push_back(
@@ -192,6 +200,7 @@ std::vector<std::string> bench_reading(const BenchRuns& runs) {
   read_drift(runs.reference, "reference", out);
   read_drift(runs.candidate, "candidate", out);
   read_throttling(runs, out);
+  read_warmup(runs, out);
   read_arithmetic(runs.reference, "reference", out);
   read_arithmetic(runs.candidate, "candidate", out);
   return out;
