@@ -64,7 +64,7 @@ SideFlags::SideFlags(Flags& flags, std::map<std::string, std::string>& shared)
       shared_(shared),
       reference_{.name = "reference", .components = {}, .weights_path = {}, .sources = {}},
       candidate_{.name = "candidate", .components = {}, .weights_path = {}, .sources = {}} {
-  flags_.group("What may differ between the sides");
+  flags_.group("Form 2: two checkpoints; what may differ between them");
   declare(reference_);
   declare(candidate_);
   flags_.explain_unknown([this](const std::string& flag) { return why_refused(flag); });

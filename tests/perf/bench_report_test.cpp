@@ -80,7 +80,9 @@ TEST(BenchReport, DoubtsAGainOutsideOfDenoising) {
 TEST(BenchReport, ADifferenceWithinTheSpreadIsNone) {
   const BenchRuns runs = runs_of({run_of(0, 1000), run_of(0, 1100), run_of(3, 1000)},
                                  {run_of(1, 990), run_of(1, 1090), run_of(2, 1005)});
-  EXPECT_THAT(bench_reading(runs), Contains(HasSubstr("within the spread of the runs")));
+  EXPECT_THAT(bench_reading(runs),
+              AllOf(Contains(HasSubstr("denoising: the difference is within the spread")),
+                    Contains(AllOf(HasSubstr("end to end"), HasSubstr("within the spread")))));
 }
 
 TEST(BenchReport, TooFewRunsAreSaid) {
@@ -124,6 +126,15 @@ TEST(BenchReport, SaysWhenNothingWasWarmedUp) {
   EXPECT_THAT(bench_reading(runs), Not(Contains(HasSubstr("warmed up"))));
   runs.reference.runs[0].perf.settings["warmup_runs"] = 0;
   EXPECT_THAT(bench_reading(runs), Contains(HasSubstr("nothing was warmed up")));
+}
+
+TEST(BenchReport, SaysWhenOtherWorkRan) {
+  BenchRuns runs = faster();
+  runs.reference.device_state = {
+      {{"visit", 0}, {"when", "before"}, {"gpu", nullptr}, {"cpu", {{"load_average", 6.2}}}}};
+  EXPECT_THAT(bench_reading(runs), Not(Contains(HasSubstr("load average")))) << "not on a CPU";
+  runs.reference.runs[0].perf.settings["device"] = "cpu";
+  EXPECT_THAT(bench_reading(runs), Contains(HasSubstr("its load average was 6.2")));
 }
 
 TEST(BenchReport, EqualCheckpointsMeasureNoise) {

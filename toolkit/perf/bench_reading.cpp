@@ -25,6 +25,12 @@ std::vector<double> denoise_times(const BenchSide& side) {
   return out;
 }
 
+std::vector<double> total_times(const BenchSide& side) {
+  std::vector<double> out;
+  for (const BenchRun& run : side.runs) out.push_back(run.perf.total_ms);
+  return out;
+}
+
 /// "1.32 times as fast as the reference" or "1.10 times as slow".
 std::string factor(double ratio) {
   return ratio >= 1 ? fmt::format("{:.3g} times as fast as", ratio)
@@ -58,39 +64,38 @@ void read_denoising(const BenchRuns& runs, std::vector<std::string>& out) {
   }
 }
 
+bool exchanges_transformer(const BenchRuns& runs) {
+  return std::any_of(runs.differing.begin(), runs.differing.end(),
+                     [](const std::string& name) { return name.starts_with("transformer"); });
+}
+
 /// The gain of a quantized transformer belongs in denoising; one elsewhere has another cause.
 void read_place_of_gain(const BenchRuns& runs, std::vector<std::string>& out) {
   const PerfFile reference = median_run(runs.reference.runs);
   const PerfFile candidate = median_run(runs.candidate.runs);
-  const double total = reference.total_ms - candidate.total_ms;
-  const double denoise = parts_of(reference).denoise_ms - parts_of(candidate).denoise_ms;
-  if (std::abs(total) <= kBand * reference.total_ms) {
-    out.push_back(fmt::format(
-        "end to end: {:.1f} ms against {:.1f} ms, less than 2 % apart (of which denoising: {:+.1f} "
-        "ms)",
-        candidate.total_ms, reference.total_ms, -denoise));
-    return;
-  }
-  const bool has_transformer =
-      std::any_of(runs.differing.begin(), runs.differing.end(),
-                  [](const std::string& name) { return name.starts_with("transformer"); });
+  const double total = candidate.total_ms - reference.total_ms;
+  const double denoise = parts_of(candidate).denoise_ms - parts_of(reference).denoise_ms;
+  const std::string times = fmt::format("end to end: {:.1f} ms against {:.1f} ms",
+                                        candidate.total_ms, reference.total_ms);
+  const auto found = speedup(total_times(runs.reference), total_times(runs.candidate));
   constexpr double kMost = 0.5;
-  if (denoise / total >= kMost) {
+  if (!found || found->is_within_spread()) {
+    out.push_back(times + ", within the spread of the runs");
+  } else if (std::abs(total) <= kBand * reference.total_ms) {
+    out.push_back(times + ", less than 2 % apart");
+  } else if (denoise / total >= kMost) {
     out.push_back(
-        fmt::format("end to end: {:.1f} ms against {:.1f} ms; {:.0f} % of the difference lies in "
-                    "denoising, where that of a transformer belongs",
-                    candidate.total_ms, reference.total_ms, std::min(1.0, denoise / total) * 100));
-  } else if (has_transformer || runs.differing.empty()) {
-    out.push_back(fmt::format(
-        "end to end: {:.1f} ms against {:.1f} ms, but denoising accounts for {:+.1f} ms of {:+.1f} "
-        "ms only: "
-        "a transformer's checkpoint does not change the other stages, so this is no gain or loss "
-        "of "
-        "the checkpoint",
-        candidate.total_ms, reference.total_ms, -denoise, -total));
+        fmt::format("{}; {:.0f} % of the difference lies in denoising, where that of a "
+                    "transformer belongs",
+                    times, std::min(1.0, denoise / total) * 100));
+  } else if (exchanges_transformer(runs)) {
+    out.push_back(
+        fmt::format("{}, but denoising accounts for {:+.1f} ms of {:+.1f} ms only: a "
+                    "transformer's checkpoint does not change the other stages, so this "
+                    "is no gain or loss of the checkpoint",
+                    times, denoise, total));
   } else {
-    out.push_back(fmt::format("end to end: {:.1f} ms against {:.1f} ms, outside of denoising",
-                              candidate.total_ms, reference.total_ms));
+    out.push_back(times + ", outside of denoising");
   }
 }
 
@@ -136,6 +141,20 @@ void read_throttling(const BenchRuns& runs, std::vector<std::string>& out) {
       fmt::format("the device lowered its clocks ({}): times are those of a throttled "
                   "device; compare the clocks in device_state",
                   fmt::join(causes, ", ")));
+}
+
+/// Of a CPU: what else ran on it when the first visit began.
+void read_load(const BenchRuns& runs, std::vector<std::string>& out) {
+  const BenchSide& side = runs.reference;
+  const bool on_cpu = side.runs.front().perf.settings.value("device", Json()) == "cpu";
+  if (!on_cpu || side.device_state.empty()) return;
+  const Json cpu = side.device_state.front().value("cpu", Json());
+  const Json load = cpu.is_object() ? cpu.value("load_average", Json()) : Json();
+  if (!load.is_number() || load.get<double>() < 1) return;
+  out.push_back(
+      fmt::format("other work ran on this machine: its load average was {:.1f} before "
+                  "the first visit",
+                  load.get<double>()));
 }
 
 /// Without warm-up the first run after loading makes what later ones find made: kernels, graphs, caches.
@@ -200,6 +219,7 @@ std::vector<std::string> bench_reading(const BenchRuns& runs) {
   read_drift(runs.reference, "reference", out);
   read_drift(runs.candidate, "candidate", out);
   read_throttling(runs, out);
+  read_load(runs, out);
   read_warmup(runs, out);
   read_arithmetic(runs.reference, "reference", out);
   read_arithmetic(runs.candidate, "candidate", out);
