@@ -14,6 +14,11 @@ struct ProcessMemory {
 };
 ProcessMemory process_memory();
 
+/// What was loaded, in the keys of perf.json's meta: {"scheme", "scheme_source", "layers", "arithmetic",
+/// "quantized_activations", "weight_bytes", "attention_backend", "fp4_backend", "sources": {"model_path",
+/// "component_paths", "transformer_weights_path"}}.
+Json side_document(const PipelineDescription& pipeline, const PipelineSources& sources);
+
 /// The document for one generation; `command` is the program's argument list.
 Json perf_document(const Generation& generation,
                    const PipelineDescription& pipeline,

@@ -84,6 +84,7 @@ std::string_view name(ErrorCode code) {
     DITQ_NAME(output_overlaps);
     DITQ_NAME(output_busy);
     DITQ_NAME(bad_checksums);
+    DITQ_NAME(unfair);
     DITQ_NAME(bad_tokenizer);
     DITQ_NAME(bad_text);
     DITQ_NAME(bad_picture);

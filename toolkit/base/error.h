@@ -74,6 +74,8 @@ enum class ErrorCode {
   output_overlaps,     ///< the output lies inside an input, or an input inside the output
   output_busy,         ///< another run is writing the same output
   bad_checksums,       ///< a checksums file that is none
+  // perf
+  unfair,  ///< two results whose settings differ where a comparison needs them equal
   // text
   bad_tokenizer,  ///< tokenizer files that contradict each other or are not usable
   bad_text,       ///< text that is not UTF-8
