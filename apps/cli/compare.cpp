@@ -15,6 +15,7 @@
 #include "generate_flags.h"
 #include "model_path.h"
 #include "prompts.h"
+#include "seeds.h"
 #include "sglang_flags.h"
 #include "terminal.h"
 
@@ -38,6 +39,7 @@ struct SideFlags {
 
 struct CompareFlags {
   std::string prompts_file;
+  std::string seeds;
   SideFlags reference;
   SideFlags candidate;
   std::string report;
@@ -51,7 +53,7 @@ void declare_files(Flags& flags, CompareRequest& request) {
   flags.group("Form 1: two saved results (no model is loaded)");
   flags
       .add("reference", request.reference_file, "FILE",
-           "A trajectory (.safetensors) or a picture (.png)")
+           "A trajectory (.safetensors), a picture (PNG, JPEG), a video, or a folder of frames")
       .path();
   flags.add("candidate", request.candidate_file, "FILE", "The one to be measured against it")
       .path();
@@ -74,16 +76,22 @@ void declare_sides(Flags& flags, CompareFlags& sides) {
 void declare_measure(Flags& flags, CompareRequest& request, CompareFlags& more) {
   flags.group("What to measure and write");
   flags
-      .add(
-          "prompts-file", more.prompts_file, "FILE",
-          "One prompt a line, prompt i with seed + i, for noise_l2; the other metrics are those of "
-          "the first prompt")
+      .add("prompts-file", more.prompts_file, "FILE",
+           "One prompt a line, prompt i with seed + i; also adds noise_l2, as several --prompt do")
+      .path();
+  flags.add("seeds", more.seeds, "LIST",
+            "Every prompt with each of these seeds: 1,2,3, or a range 0-9");
+  flags
+      .add("clip-image-encoder", request.clip_image_encoder, "DIR",
+           "Also compare the pictures by this CLIP model's embeddings "
+           "(openai/clip-vit-large-patch14)")
       .path();
   flags.add("require", request.require, "BARS",
-            "Exit with 1 when missed: metric op number, separated by commas. cosine, mae, rmse: "
-            "the worst step; "
-            "last.cosine …: the last; psnr, ssim: the worst frame; noise_l2: the mean relative "
-            "error of what the transformer predicts, over all prompts and steps");
+            "Exit with 1 when missed: metric op number, separated by commas. cosine, mae, rmse, "
+            "relative_l2: the worst step of all runs; last.cosine …: the worst last step; psnr, "
+            "ssim, pixel_mae, clip: the worst frame; mean.psnr …: the mean of the runs' worst; "
+            "noise_l2: the mean relative error of what the transformer predicts, over all runs "
+            "and steps");
   flags.add("trajectory-step-index", request.trajectory_step_index, "N",
             "Step that the short result shows (-1: the last)");
   flags.add("warmup-runs", request.warmup_runs, "N", "Runs before those that are measured (0)")
@@ -179,7 +187,7 @@ void finish_files(const Flags& flags, const CompareRequest& request) {
     refuse("--reference and --candidate belong together");
   }
   for (const char* flag :
-       {"model-path", "prompt", "prompts-file", "reference-transformer-path",
+       {"model-path", "prompt", "prompts-file", "seed", "seeds", "reference-transformer-path",
         "candidate-transformer-path", "reference-component-path", "candidate-component-path"}) {
     if (flags.given(flag))
       refuse(fmt::format("--{} does not go with --reference and --candidate, which run no model",
@@ -187,7 +195,7 @@ void finish_files(const Flags& flags, const CompareRequest& request) {
   }
 }
 
-void finish_checkpoints(CompareRequest& request, const CompareFlags& sides) {
+void finish_checkpoints(const Flags& flags, CompareRequest& request, const CompareFlags& sides) {
   PipelineSources& base = request.generate.sources;
   if (!request.generate.prompts.empty() && !sides.prompts_file.empty()) {
     refuse("--prompt and --prompts-file exclude each other");
@@ -195,6 +203,8 @@ void finish_checkpoints(CompareRequest& request, const CompareFlags& sides) {
   if (!sides.prompts_file.empty()) {
     request.generate.prompts = read_prompts_to_generate(sides.prompts_file);
   }
+  if (flags.given("seed") && flags.given("seeds")) refuse("--seed and --seeds exclude each other");
+  if (flags.given("seeds")) request.seeds = parse_seeds(sides.seeds);
   if (base.model_path.empty()) refuse("--model-path is required, or --reference and --candidate");
   if (request.generate.prompts.empty()) refuse("a --prompt or --prompts-file is required");
   add_components("reference", sides.reference, base.components, request.reference);
@@ -211,7 +221,8 @@ void finish_checkpoints(CompareRequest& request, const CompareFlags& sides) {
 ExitCode report(const CompareResult& result) {
   write_output(dump_json(result.brief, {.indent = 2}) + "\n");
   for (const std::string& missed : result.missed) log_error("missed: " + missed);
-  return result.missed.empty() ? ExitCode::done : ExitCode::check_failed;
+  for (const std::string& finding : result.findings) log_error("defect: " + finding);
+  return result.missed.empty() && result.findings.empty() ? ExitCode::done : ExitCode::check_failed;
 }
 
 }  // namespace
@@ -226,7 +237,8 @@ ExitCode run_compare(const Arguments& arguments) {
               "Metrics, report and flag names are those of SGLang's "
               "compare_diffusion_trajectory_similarity.\n"
               "Prints SGLang's short result as JSON on stdout. Exits with 1 when a bar of "
-              "--require is missed.");
+              "--require is missed, or the candidate shows a defect that the reference has not: a "
+              "blank, constant, saturated or noisy picture, or values that are no numbers.");
   GenerateFlags shared(flags, request.generate);
   declare_files(flags, request);
   declare_sides(flags, more);
@@ -250,7 +262,10 @@ ExitCode run_compare(const Arguments& arguments) {
   if (files)
     finish_files(flags, request);
   else
-    finish_checkpoints(request, more);
+    finish_checkpoints(flags, request, more);
+  request.generate.command = {"ditq", "compare"};
+  request.generate.command.insert(request.generate.command.end(), arguments.begin(),
+                                  arguments.end());
   return report(load_engine().compare(request));
 }
 

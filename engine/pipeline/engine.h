@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "media/picture.h"
 
 namespace ditq {
 
@@ -82,6 +83,10 @@ struct CompareRequest {
   std::string candidate_attention_backend;
   std::string reference_file;  ///< --reference: a trajectory or a picture; no model is loaded
   std::string candidate_file;
+  /// Checkpoints: every prompt runs with each of them; empty: prompt i runs with seed + i.
+  std::vector<std::uint64_t> seeds;
+  std::string
+      clip_image_encoder;  ///< folder of a CLIP model that compares the pictures; empty: none
   std::int64_t warmup_runs = 0;
   std::int64_t measure_runs = 1;
   std::int64_t trajectory_step_index = -1;
@@ -91,10 +96,23 @@ struct CompareRequest {
   Json server_kwargs;   ///< what the report repeats for each side
 };
 
+/// What both sides show of one run, for people to look at.
+struct ComparedPicture {
+  std::size_t run = 0;
+  std::string prompt;  ///< empty where files do not tell
+  std::uint64_t seed = 0;
+  std::string frame;  ///< of videos "first", "middle" or "last"; empty for pictures
+  Picture reference;
+  Picture candidate;
+};
+
 struct CompareResult {
-  Json report;                      ///< SGLang's long report
+  Json report;                      ///< SGLang's long report with ditq's parts (docs/compare.md)
   Json brief;                       ///< SGLang's short object, for stdout
   std::vector<std::string> missed;  ///< requirements that do not hold, each a sentence
+  std::vector<std::string>
+      findings;  ///< defects that the candidate has and the reference has not, each a sentence
+  std::vector<ComparedPicture> pictures;
 };
 
 /// Two sides that differ in checkpoints only, timed in turn.

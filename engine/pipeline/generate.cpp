@@ -76,7 +76,8 @@ class Stems {
 
 Json request_document(const GenerateRequest& request,
                       const Generation& generation,
-                      const PictureRequest& resolved) {
+                      const PictureRequest& resolved,
+                      const AttentionBackend& attention) {
   return {{"model_path", request.sources.model_path},
           {"prompt", generation.prompt},
           {"seed", generation.seed},
@@ -84,13 +85,21 @@ Json request_document(const GenerateRequest& request,
           {"height", generation.picture.height},
           {"num_inference_steps", resolved.steps},
           {"guidance_scale", resolved.guidance_scale},
+          {"true_cfg_scale", resolved.true_cfg_scale},
+          {"negative_prompt", resolved.negative_prompt},
           {"max_sequence_length", resolved.max_sequence_length},
+          {"initial_latents", resolved.latents.empty() ? "seed" : "file"},
+          {"generator_device", resolved.generator_device},
+          {"clip_tokenizer", request.run.clip_tokenizer},
+          {"attention_backend", attention.name()},
+          {"fp8_attention_steps", attention.fp8 ? Json(attention.range) : Json(nullptr)},
           {"dtype", request.run.dtype}};
 }
 
 /// Writes what one generation gives and notes it in the result.
 void write_outputs(const GenerateRequest& request,
                    const PictureRequest& resolved,
+                   const AttentionBackend& attention,
                    const Generation& generation,
                    const std::string& stem,
                    GenerateResult& result) {
@@ -102,7 +111,7 @@ void write_outputs(const GenerateRequest& request,
   }
   if (request.return_trajectory_latents) {
     write_trajectory(stem + ".safetensors", generation,
-                     request_document(request, generation, resolved));
+                     request_document(request, generation, resolved, attention));
     result.trajectories.push_back(stem + ".safetensors");
     entry["trajectory"] = result.trajectories.back();
   }
@@ -238,7 +247,8 @@ GenerateResult generate(const GenerateRequest& request) {
   run_generations(*pipeline, request, request.return_trajectory_latents,
                   [&](Generation&& generation) {
                     const fs::path stem = fs::path(request.output_path) / stems.next(generation);
-                    write_outputs(request, resolved, generation, stem.string(), result);
+                    write_outputs(request, resolved, pipeline->description().attention, generation,
+                                  stem.string(), result);
                     perf = perf_document(generation, pipeline->description(), settings,
                                          request.sources.model_path, request.command);
                     ++settings.warmup_runs;

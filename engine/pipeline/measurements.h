@@ -27,6 +27,7 @@ struct FrameMetrics : TensorMetrics {
 
 /// Metrics of the latents after one step.
 struct StepMetrics : TensorMetrics {
+  double relative_l2 = 0;  ///< |candidate - reference| / |reference|
   std::optional<double> reference_timestep;
   std::optional<double> candidate_timestep;
 };
@@ -38,10 +39,13 @@ struct TrajectoryMetrics {
   std::size_t selected = 0;  ///< the step that the short result shows
 };
 
-/// Every frame of two results.
+/// Every frame of two results; a picture is one frame.
 struct OutputMetrics {
   std::vector<FrameMetrics> frames;
-  FrameMetrics all_frames;  ///< of the stacks
+  FrameMetrics all_frames;   ///< of the stacks
+  std::vector<double> ssim;  ///< of each frame; empty where frames are smaller than its window
+  std::vector<double>
+      clip;  ///< of each frame: cosine of CLIP's embeddings; empty where no encoder was given
 };
 
 /// How far a candidate's predictions stray from the baseline's at the baseline's own latents (pipeline/noise_error.h).
@@ -57,12 +61,16 @@ struct NoiseError {
   double worst_cosine() const;  ///< smallest of all; NaN counts as smallest
 };
 
-/// All that was measured of one pair of results.
-struct Measurements {
+/// All that was measured of one run: one prompt and seed, or one pair of files.
+struct RunMeasurements {
   std::optional<TrajectoryMetrics> trajectory;
   std::optional<OutputMetrics> output;
-  std::optional<NoiseError> noise;
-  std::vector<double> ssim;  ///< of each frame; empty where nobody asked for it
+};
+
+/// All that was measured.
+struct Measurements {
+  std::vector<RunMeasurements> runs;  ///< never empty
+  std::optional<NoiseError> noise;    ///< of all runs
 };
 
 }  // namespace ditq

@@ -24,12 +24,6 @@ void require_equal_shapes(const Tensor& reference, const Tensor& candidate, cons
               {.expected = shape_text(reference), .found = shape_text(candidate)});
 }
 
-/// The decibels of SGLang's frame metrics. A NaN stays NaN.
-double psnr_db(double mse) {
-  if (mse == 0) return std::numeric_limits<double>::infinity();
-  return 20 * std::log10(255.0) - 10 * std::log10(mse);
-}
-
 std::optional<double> timestep(const States& states, std::size_t step) {
   if (!states.timesteps) return std::nullopt;
   return static_cast<double>((*states.timesteps)[step]);
@@ -51,12 +45,6 @@ Json metrics_json(const TensorMetrics& metrics) {
           {"l2", metrics.l2}};
 }
 
-Json frame_json(const FrameMetrics& metrics) {
-  Json out = metrics_json(metrics);
-  out["psnr_db"] = metrics.psnr_db;
-  return out;
-}
-
 Json optional_number(const std::optional<double>& value) {
   return value ? Json(*value) : Json(nullptr);
 }
@@ -70,6 +58,11 @@ Json step_json(const StepMetrics& metrics, std::size_t index) {
 }
 
 }  // namespace
+
+double psnr_db(double mse) {
+  if (mse == 0) return std::numeric_limits<double>::infinity();
+  return 20 * std::log10(255.0) - 10 * std::log10(mse);
+}
 
 TensorMetrics tensor_metrics(const Tensor& reference, const Tensor& candidate) {
   require_equal_shapes(reference, candidate, "tensors");
@@ -119,9 +112,10 @@ TrajectoryMetrics trajectory_metrics(const States& reference,
   require_timesteps(candidate, static_cast<std::size_t>(steps));
   for (std::int64_t i = 0; i < steps; ++i) {
     const auto step = static_cast<std::size_t>(i);
-    out.steps.push_back(
-        {tensor_metrics(reference.latents.select(1, i), candidate.latents.select(1, i)),
-         timestep(reference, step), timestep(candidate, step)});
+    const Tensor ours = reference.latents.select(1, i);
+    const Tensor theirs = candidate.latents.select(1, i);
+    out.steps.push_back({tensor_metrics(ours, theirs), deviation_of(ours, theirs).relative_l2,
+                         timestep(reference, step), timestep(candidate, step)});
   }
   return out;
 }
@@ -150,6 +144,12 @@ Tensor frame_tensor(const Picture& picture) {
   return out;
 }
 
+Json to_json(const FrameMetrics& metrics) {
+  Json out = metrics_json(metrics);
+  out["psnr_db"] = metrics.psnr_db;
+  return out;
+}
+
 Json to_json(const TrajectoryMetrics& metrics) {
   Json steps = Json::array();
   for (std::size_t i = 0; i < metrics.steps.size(); ++i) {
@@ -166,10 +166,10 @@ Json to_json(const TrajectoryMetrics& metrics) {
 Json to_json(const OutputMetrics& metrics) {
   const std::size_t middle = metrics.frames.size() / 2;
   return {{"num_frames", metrics.frames.size()},
-          {"frame0_metrics", frame_json(metrics.frames.front())},
+          {"frame0_metrics", to_json(metrics.frames.front())},
           {"mid_frame_index", middle},
-          {"mid_frame_metrics", frame_json(metrics.frames[middle])},
-          {"all_frames_metrics", frame_json(metrics.all_frames)}};
+          {"mid_frame_metrics", to_json(metrics.frames[middle])},
+          {"all_frames_metrics", to_json(metrics.all_frames)}};
 }
 
 }  // namespace ditq

@@ -19,6 +19,9 @@ struct States {
   std::optional<std::vector<float>> timesteps;  ///< N, where they are known
 };
 
+/// The decibels of SGLang's frame metrics: infinite for 0. A NaN stays NaN.
+double psnr_db(double mse);
+
 /// Metrics of one pair of tensors of any number dtype, taken to f32.
 /// Errors: wrong_shape (shapes differ, or the tensors are empty).
 TensorMetrics tensor_metrics(const Tensor& reference, const Tensor& candidate);
@@ -45,7 +48,8 @@ OutputMetrics output_metrics(const std::vector<Tensor>& reference,
 /// A picture as u8 [H, W, 3]: a copy.
 Tensor frame_tensor(const Picture& picture);
 
-/// SGLang's objects `trajectory_metrics` and `output_metrics`.
+/// SGLang's object of one frame, and its `trajectory_metrics` and `output_metrics`.
+Json to_json(const FrameMetrics& metrics);
 Json to_json(const TrajectoryMetrics& metrics);
 Json to_json(const OutputMetrics& metrics);
 

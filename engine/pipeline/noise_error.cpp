@@ -20,6 +20,13 @@ Tensor states_before(const Trajectory& trajectory) {
 
 }  // namespace
 
+NoiseBaseline noise_baseline(const PictureRequest& request, Generation run) {
+  return {.request = request,
+          .states = states_before(run.trajectory),
+          .noise = run.trajectory.noise,
+          .picture = std::move(run.picture)};
+}
+
 std::vector<NoiseBaseline> record_noise(Pipeline& baseline,
                                         const GenerateRequest& request,
                                         const std::function<void()>& on_step) {
@@ -33,11 +40,7 @@ std::vector<NoiseBaseline> record_noise(Pipeline& baseline,
   for (std::size_t i = 0; i < request.prompts.size(); ++i) {
     picture.prompt = request.prompts[i];
     picture.seed = request.seed + i;
-    Generation run = baseline.generate(picture, on_step);
-    out.push_back({.request = picture,
-                   .states = states_before(run.trajectory),
-                   .noise = run.trajectory.noise,
-                   .picture = std::move(run.picture)});
+    out.push_back(noise_baseline(picture, baseline.generate(picture, on_step)));
   }
   return out;
 }

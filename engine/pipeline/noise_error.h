@@ -19,6 +19,9 @@ struct NoiseBaseline {
   Picture picture;
 };
 
+/// What a run of the baseline leaves for the candidate; `run` was asked by `request` and kept its states and noise.
+NoiseBaseline noise_baseline(const PictureRequest& request, Generation run);
+
 /// Runs every prompt of the request once; prompt i uses seed + i. Errors: usage (no prompts), those of the pipeline.
 std::vector<NoiseBaseline> record_noise(Pipeline& baseline,
                                         const GenerateRequest& request,

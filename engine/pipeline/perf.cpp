@@ -96,6 +96,23 @@ void begin_peak_memory(const std::string& device) {
   if (!file) log_verbose("this kernel keeps the process's highest peak of memory: peaks only grow");
 }
 
+Json side_document(const PipelineDescription& pipeline, const PipelineSources& sources) {
+  const std::string& weights = sources.transformer_weights_path;
+  return {{"scheme", pipeline.scheme},
+          {"scheme_source", pipeline.scheme_source},
+          {"layers", counted(pipeline.layers, &LayerRecord::scheme)},
+          {"arithmetic", counted(pipeline.layers, &LayerRecord::arithmetic)},
+          {"quantized_activations", quantized_activations(pipeline.layers)},
+          {"weight_bytes", weight_bytes(pipeline.layers)},
+          {"kernels", kernel_names(pipeline.device)},
+          {"attention_backend", pipeline.attention.name()},
+          {"fp4_backend", pipeline.fp4_backend ? to_json(*pipeline.fp4_backend) : Json(nullptr)},
+          {"sources",
+           {{"model_path", sources.model_path},
+            {"component_paths", sources.components},
+            {"transformer_weights_path", weights.empty() ? Json(nullptr) : Json(weights)}}}};
+}
+
 Json perf_document(const Generation& generation,
                    const PipelineDescription& pipeline,
                    RunSettings settings,

@@ -19,6 +19,11 @@ ProcessMemory process_memory();
 /// allocator's of a GPU; of a CPU (device "cpu") the process's resident memory. Source: proc(5), clear_refs.
 void begin_peak_memory(const std::string& device);
 
+/// What was loaded, in the keys of perf.json's meta: {"scheme", "scheme_source", "layers", "arithmetic",
+/// "quantized_activations", "weight_bytes", "attention_backend", "fp4_backend", "sources": {"model_path",
+/// "component_paths", "transformer_weights_path"}}.
+Json side_document(const PipelineDescription& pipeline, const PipelineSources& sources);
+
 /// The document for one generation; `command` is the program's argument list. The prompt and seed of `settings` are
 /// the generation's.
 Json perf_document(const Generation& generation,

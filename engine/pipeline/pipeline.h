@@ -42,6 +42,8 @@ struct Generation {
   std::string prompt;
   std::uint64_t seed = 0;
   Picture picture;
+  std::int64_t non_finite_pixels =
+      0;  ///< decoded values that were NaN or infinite before they became 8 bits
   Trajectory trajectory;
   Timings timings;
 };
@@ -61,6 +63,8 @@ struct PictureRequest {
   std::string generator_device = "cpu";  ///< where noise is drawn: cpu, or cuda: the run's device
   bool keep_states = false;              ///< fill the trajectory's latents
   bool keep_noise = false;               ///< fill the trajectory's noise
+  bool accept_non_finite =
+      false;  ///< hand over a picture with NaN or infinite values instead of raising
 };
 
 /// Prompts whose latents go through the network together, for calibration.
@@ -91,7 +95,8 @@ class Pipeline {
   virtual const PipelineDescription& description() const = 0;
   /// Fills in the family's defaults and checks the values. Errors: usage.
   virtual PictureRequest resolve(const GenerateRequest& request) const = 0;
-  /// `on_step` is called after every denoising step.
+  /// `on_step` is called after every denoising step. Errors: not_a_number when a decoded value is NaN or infinite and the
+  /// request does not accept that.
   virtual Generation generate(const PictureRequest& request,
                               const std::function<void()>& on_step) = 0;
 

@@ -5,42 +5,23 @@
 #include <charconv>
 #include <cmath>
 #include <string_view>
+#include <utility>
 
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "pipeline/confidence.h"
+#include "pipeline/run_metrics.h"
 
 namespace ditq {
 namespace {
 
-/// A metric of every step; frames have other ones.
-struct StepMetric {
-  std::string_view name;
-  double TensorMetrics::*value;
-  bool larger_is_better;
-};
-
-constexpr std::array<StepMetric, 6> kStepMetrics{{
-    {"cosine", &TensorMetrics::cosine_similarity, true},
-    {"mae", &TensorMetrics::mae, false},
-    {"rmse", &TensorMetrics::rmse, false},
-    {"mse", &TensorMetrics::mse, false},
-    {"max_abs", &TensorMetrics::max_abs, false},
-    {"l2", &TensorMetrics::l2, false},
-}};
+constexpr std::array<std::pair<std::string_view, BarValue>, 2> kPrefixes{
+    {{"last.", BarValue::last}, {"mean.", BarValue::mean}}};
 
 constexpr const char* kKnown =
-    "cosine, mae, rmse, mse, max_abs, l2 (each also as last.cosine …), psnr, ssim or noise_l2";
-
-const StepMetric* find_step_metric(std::string_view name) {
-  const auto* found = std::find_if(kStepMetrics.begin(), kStepMetrics.end(),
-                                   [&](const StepMetric& metric) { return metric.name == name; });
-  return found == kStepMetrics.end() ? nullptr : found;
-}
-
-bool is_frame_metric(std::string_view name) {
-  return name == "psnr" || name == "ssim";
-}
+    "cosine, mae, rmse, mse, max_abs, l2, relative_l2 (each also as last.cosine …), psnr, ssim, "
+    "pixel_mae, clip (all of them also as mean.cosine …) or noise_l2";
 
 std::string_view trimmed(std::string_view text) {
   constexpr std::string_view kBlank = " \t\n";
@@ -76,10 +57,11 @@ Requirement parse_one(std::string_view bar) {
   Requirement out{.metric = std::string(trimmed(bar.substr(0, at))),
                   .op = std::string(bar.substr(at, length)),
                   .bar = parse_bar(trimmed(bar.substr(at + length)), bar)};
-  constexpr std::string_view kLast = "last.";
-  if (out.metric.starts_with(kLast)) {
-    out.metric.erase(0, kLast.size());
-    out.last = true;
+  for (const auto& [prefix, value] : kPrefixes) {
+    if (!out.metric.starts_with(prefix)) continue;
+    out.metric.erase(0, prefix.size());
+    out.value = value;
+    break;
   }
   return out;
 }
@@ -91,47 +73,21 @@ void require_known(const Requirement& requirement, Measurable inputs) {
     refuse("saved results do not tell what a transformer predicts", name,
            "noise_l2 of two checkpoints, with --model-path");
   }
-  if (inputs.several) refuse("of several prompts, noise_l2 is the one figure", name, "noise_l2");
-  const bool of_steps = find_step_metric(requirement.metric) != nullptr;
-  const bool of_frames = is_frame_metric(requirement.metric) && !requirement.last;
-  if (!of_steps && !of_frames) refuse("unknown metric", name, kKnown);
-  if (of_steps && !inputs.trajectory) {
-    refuse("pictures have no steps to measure", name, "psnr or ssim");
+  if (!inputs.trajectory && !inputs.frames) refuse("noise_l2 is the one figure", name, "noise_l2");
+  const RunMetric* metric = find_run_metric(requirement.metric);
+  if (metric == nullptr || (!metric->of_steps && requirement.value == BarValue::last)) {
+    refuse("unknown metric", name, kKnown);
   }
-  if (of_frames && !inputs.frames) {
+  if (metric->of_steps && !inputs.trajectory) {
+    refuse("pictures have no steps to measure", name, "psnr, ssim, pixel_mae or clip");
+  }
+  if (!metric->of_steps && !inputs.frames) {
     refuse("trajectory files hold no pictures to measure", name,
-           "cosine, mae, rmse, mse, max_abs or l2");
+           "cosine, mae, rmse, mse, max_abs, l2 or relative_l2");
   }
-}
-
-/// A value and where it was found.
-struct Found {
-  std::size_t index = 0;
-  double value = 0;
-};
-
-/// The first NaN, else the first of the worst values.
-Found worst(const std::vector<double>& values, bool larger_is_better) {
-  DITQ_ASSERT(!values.empty());
-  Found out{0, values.front()};
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    if (std::isnan(values[i])) return {i, values[i]};
-    if (larger_is_better ? values[i] < out.value : values[i] > out.value) out = {i, values[i]};
+  if (metric->name == "clip" && !inputs.clip) {
+    refuse("clip needs an image encoder", name, "--clip-image-encoder DIR");
   }
-  return out;
-}
-
-std::vector<double> values_of(const Requirement& requirement, const Measurements& measured) {
-  if (requirement.metric == "ssim") return measured.ssim;
-  std::vector<double> out;
-  if (requirement.metric == "psnr") {
-    for (const FrameMetrics& frame : measured.output->frames) out.push_back(frame.psnr_db);
-    return out;
-  }
-  const StepMetric* metric = find_step_metric(requirement.metric);
-  DITQ_ASSERT(metric != nullptr);
-  for (const StepMetrics& step : measured.trajectory->steps) out.push_back(step.*(metric->value));
-  return out;
 }
 
 bool holds(double value, const std::string& op, double bar) {
@@ -140,6 +96,29 @@ bool holds(double value, const std::string& op, double bar) {
   if (op == ">") return value > bar;
   DITQ_ASSERT(op == "<");
   return value < bar;
+}
+
+/// Nine digits tell any two f32 values apart.
+Verdict verdict(const Requirement& requirement, double value, const std::string& whose) {
+  return {.holds = holds(value, requirement.op, requirement.bar),
+          .value = value,
+          .sentence = fmt::format("{}: {} {:.9g}, required {} {:.9g}", requirement.name(), whose,
+                                  value, requirement.op, requirement.bar)};
+}
+
+Verdict check_noise(const Requirement& requirement, const NoiseError& noise) {
+  return verdict(
+      requirement, noise.noise_l2(),
+      fmt::format("{} prompts and {} steps have", noise.l2.size(), noise.l2.front().size()));
+}
+
+Verdict check_mean(const Requirement& requirement,
+                   const RunMetric& metric,
+                   const std::vector<RunValue>& values) {
+  return verdict(
+      requirement, mean(numbers_of(values)),
+      fmt::format("the worst {} of {} run{} has on average", metric.of_steps ? "step" : "frame",
+                  values.size(), values.size() == 1 ? "" : "s"));
 }
 
 }  // namespace
@@ -161,26 +140,32 @@ bool asks_for(const std::vector<Requirement>& requirements, const std::string& m
                      [&](const Requirement& one) { return one.metric == metric; });
 }
 
-Verdict check(const Requirement& requirement, const Measurements& measured) {
-  if (requirement.metric == "noise_l2") {
-    const double value = measured.noise->noise_l2();
-    return {
-        .holds = holds(value, requirement.op, requirement.bar),
-        .sentence = fmt::format("noise_l2: {} prompts and {} steps have {:.9g}, required {} {:.9g}",
-                                measured.noise->l2.size(), measured.noise->l2.front().size(), value,
-                                requirement.op, requirement.bar)};
+std::string Requirement::name() const {
+  for (const auto& [prefix, of] : kPrefixes) {
+    if (of == value) return std::string(prefix) + metric;
   }
-  const std::vector<double> values = values_of(requirement, measured);
-  const StepMetric* metric = find_step_metric(requirement.metric);
-  const bool larger_is_better = metric == nullptr || metric->larger_is_better;
-  const Found found =
-      requirement.last ? Found{values.size() - 1, values.back()} : worst(values, larger_is_better);
-  const char* place = requirement.last ? "step" : metric == nullptr ? "worst frame" : "worst step";
-  // Nine digits tell any two f32 values apart.
-  return {
-      .holds = holds(found.value, requirement.op, requirement.bar),
-      .sentence = fmt::format("{}: {} {} has {:.9g}, required {} {:.9g}", requirement.name(), place,
-                              found.index, found.value, requirement.op, requirement.bar)};
+  return metric;
+}
+
+Verdict check(const Requirement& requirement, const Measurements& measured) {
+  if (requirement.metric == "noise_l2") return check_noise(requirement, *measured.noise);
+  const RunMetric* metric = find_run_metric(requirement.metric);
+  DITQ_ASSERT(metric != nullptr);
+  const std::vector<RunValue> values =
+      value_per_run(*metric, measured, requirement.value == BarValue::last);
+  DITQ_ASSERT(!values.empty());
+  if (requirement.value == BarValue::mean) return check_mean(requirement, *metric, values);
+  const RunValue found = worst_of(values, metric->larger_is_better);
+  const std::string run = measured.runs.size() > 1 ? fmt::format("run {}, ", found.run) : "";
+  const char* place = requirement.value == BarValue::last ? "step"
+                      : metric->of_steps                  ? "worst step"
+                                                          : "worst frame";
+  return verdict(requirement, found.value, fmt::format("{}{} {} has", run, place, found.at));
+}
+
+std::string missed_sentence(const Requirement& requirement, const Verdict& verdict) {
+  return fmt::format("{} (missed by {:.3g})", verdict.sentence,
+                     std::fabs(verdict.value - requirement.bar));
 }
 
 }  // namespace ditq

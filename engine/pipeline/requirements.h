@@ -10,26 +10,35 @@ namespace ditq {
 
 /// What a pair of inputs can be measured for.
 struct Measurable {
-  bool trajectory = false;  ///< cosine, mae, mse, rmse, max_abs, l2, and last.X of each
-  bool frames = false;      ///< psnr, ssim
-  bool noise = false;       ///< noise_l2
-  bool several = false;     ///< of several prompts, of which only noise_l2 is one figure
+  bool trajectory =
+      false;            ///< cosine, mae, mse, rmse, max_abs, l2, relative_l2, and last.X of each
+  bool frames = false;  ///< psnr, ssim, pixel_mae
+  bool noise = false;   ///< noise_l2
+  bool clip = false;    ///< clip
+};
+
+/// Which of all values is held against a bar.
+enum class BarValue {
+  worst,  ///< of all runs, and in them of all steps or frames
+  last,   ///< the worst run's last step
+  mean,   ///< over runs, of each run's worst step or frame
 };
 
 /// One bar: metric, operator, number.
 struct Requirement {
   std::string metric;  ///< "cosine", "psnr", …
-  bool last = false;   ///< the last step instead of the worst one
-  std::string op;      ///< ">=", "<=", ">", "<"
+  BarValue value = BarValue::worst;
+  std::string op;  ///< ">=", "<=", ">", "<"
   double bar = 0;
 
   /// "last.cosine".
-  std::string name() const { return (last ? "last." : "") + metric; }
+  std::string name() const;
 };
 
 /// Whether a bar holds, and a sentence: "cosine: worst step 3 has 0.912, required >= 0.99".
 struct Verdict {
   bool holds = false;
+  double value = 0;  ///< what was held against the bar
   std::string sentence;
 };
 
@@ -40,9 +49,12 @@ std::vector<Requirement> parse_requirements(const std::string& text, Measurable 
 /// Whether one of them asks for `metric`.
 bool asks_for(const std::vector<Requirement>& requirements, const std::string& metric);
 
-/// Holds the worst step's, the last step's or the worst frame's value against the bar. The worst is
-/// the smallest of cosine, psnr and ssim and the largest of the others, whatever the operator; a
-/// NaN is worse than any number and satisfies no bar.
+/// Holds the measured value against the bar. The worst is the smallest of cosine, psnr, ssim and clip and the largest of
+/// the others, whatever the operator; a NaN is worse than any number and satisfies no bar. The metric must have been
+/// measured.
 Verdict check(const Requirement& requirement, const Measurements& measured);
+
+/// The sentence of a bar that was missed, with by how much: "…, required >= 0.99 (missed by 0.078)".
+std::string missed_sentence(const Requirement& requirement, const Verdict& verdict);
 
 }  // namespace ditq

@@ -22,7 +22,7 @@ namespace {
 
 /// The one bar of --require. Errors: usage.
 Requirement bar_of(const TuneRequest& request) {
-  const auto bars = parse_requirements(request.require, {.noise = true, .several = true});
+  const auto bars = parse_requirements(request.require, {.noise = true});
   const bool good = bars.size() == 1 && bars.front().op[0] == '<' && bars.front().bar > 0;
   if (good) return bars.front();
   throw Error(ErrorCode::usage, "--require takes one bar above zero here",

@@ -19,7 +19,7 @@ CUT = b"----\n"
 OUT = pathlib.Path(sys.argv[1])
 
 sys.path.append(str(ROOT / "tests/support"))
-from small_files import TINY, charsmap, compact, pictures, sentencepieces, small_bpe, small_unigram  # noqa: E402
+from small_files import TINY, charsmap, compact, jpegs, pictures, sentencepieces, small_bpe, small_unigram  # noqa: E402
 
 
 def put(target, contents):
@@ -166,6 +166,7 @@ def main():
                    b"\xff\xfe bad", "\u03a3\u03c3\u03c2 \u0130 e\u0301\u0323 \u1100\u1161\u11a8 \u00a0\u3000"])
     put("perf", perf_files())
     put("png", pictures())
+    put("jpeg", jpegs())
     put("prompts", ["a cat\na dog\r\n\n", '["a cat","two\\nlines"]', b"\xef\xbb\xbfx\n"])
     put("config_file", ["width: 512\noverwrite: true\nkeep_bf16_pattern: [a, 'b*']\ncomponent_paths:\n  vae: /x\n",
                         '{"width":512,"component-paths":{"vae":"/x"},"vae-path":"/y"}', "a: &b [1]\nc: *b\n? {x: y}\n: z\n",

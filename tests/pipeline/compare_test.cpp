@@ -1,7 +1,10 @@
 #include "pipeline/compare.h"
 
+#include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <functional>
+#include <limits>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -10,15 +13,20 @@
 #include "base/file.h"
 #include "format/safetensors.h"
 #include "media/picture.h"
+#include "support/pictures.h"
 #include "support/tensors.h"
 
 namespace ditq {
 namespace {
 
 namespace fs = std::filesystem;
+using testing::AllOf;
+using testing::Contains;
+using testing::Each;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 using testing::StartsWith;
 
 std::string run_file(const std::string& variant) {
@@ -76,7 +84,9 @@ TEST(CompareFiles, MeasuresTrajectoriesAsSglangDoes) {
   const Json expected =
       read_json((test::data("pipeline") / "metrics_p0_8steps_fp8_vs_bf16.json").string());
   const Json& golden = expected["trajectory_metrics"]["selected_step_metrics"];
-  EXPECT_THAT(keys(found.report), ElementsAre("reference", "candidate", "trajectory_metrics"));
+  EXPECT_THAT(keys(found.report),
+              ElementsAre("reference", "candidate", "settings", "sides", "trajectory_metrics",
+                          "runs", "aggregate", "gate", "versions", "command"));
   EXPECT_EQ(found.report["trajectory_metrics"]["trajectory_shape"], Json({1, 8, 256, 64}));
   EXPECT_EQ(found.brief["trajectory_selected_step"], 7);
   // One rounding of an f32 sum: tests/pipeline/metrics_test.cpp looks closer.
@@ -99,7 +109,9 @@ TEST(CompareFiles, MeasuresPictures) {
   const auto request = files(write_picture(folder / "a.png", 16, 8),
                              write_picture(folder / "b.PNG", 16, 8, /*first=*/60));
   const CompareResult found = compare(request);
-  EXPECT_THAT(keys(found.report), ElementsAre("reference", "candidate", "output_metrics"));
+  EXPECT_THAT(keys(found.report),
+              ElementsAre("reference", "candidate", "settings", "sides", "output_metrics", "runs",
+                          "aggregate", "gate", "versions", "command"));
   EXPECT_EQ(found.report["output_metrics"]["num_frames"], 1);
   // One of 384 values is 10 away: mse 100 / 384.
   EXPECT_NEAR(found.brief["frame0_psnr_db"].get<double>(), 53.97412, 1e-5);
@@ -115,7 +127,7 @@ TEST(CompareFiles, WritesTheReportAsPythonWould) {
   request.output_json = fs::relative(place).string();
   const CompareResult found = compare(request);
   const std::string text = read_text(place);
-  EXPECT_THAT(text, StartsWith("{\n  \"candidate\": "));
+  EXPECT_THAT(text, StartsWith("{\n  \"aggregate\": "));
   EXPECT_THAT(text, HasSubstr("\"psnr_db\": Infinity"));
   EXPECT_EQ(text.back(), '}');
   EXPECT_EQ(dump_json(parse_json(text, "report"), {.sort_keys = true}),
@@ -179,8 +191,15 @@ TEST(CompareFiles, RefusesWhatItCannotRead) {
   write_text(folder / "a.jpg", "x");
   write_text(folder / "broken.png", "x");
   write_text(folder / "broken.safetensors", "x");
-  EXPECT_THAT(refusal(files(picture, folder / "a.jpg"), ErrorCode::unsupported), HasSubstr(".jpg"));
-  refusal(files(picture, folder.path().string()), ErrorCode::unsupported);
+  write_text(folder / "a.tiff", "x");
+  write_text(folder / "a.webp", std::string("RIFF\x10\0\0\0WEBPVP8 ", 16));
+  refusal(files(picture, folder / "a.jpg"), ErrorCode::bad_picture);
+  EXPECT_THAT(refusal(files(picture, folder / "a.tiff"), ErrorCode::unsupported),
+              HasSubstr(".tiff"));
+  EXPECT_THAT(refusal(files(picture, folder / "a.webp"), ErrorCode::unsupported),
+              HasSubstr("WebP"));
+  EXPECT_THAT(refusal(files(picture, folder.path().string()), ErrorCode::usage),
+              HasSubstr("found a video"));
   refusal(files(picture, folder / "absent.png"), ErrorCode::file_not_found);
   refusal(files(picture, folder / "broken.png"), ErrorCode::bad_picture);
   refusal(files(run_file("bf16"), folder / "broken.safetensors"), ErrorCode::header_too_small);
@@ -244,6 +263,106 @@ TEST(CompareFiles, RefusesPlacesThatCannotBeWritten) {
   refusal(request, ErrorCode::usage);
 }
 
+TEST(CompareFiles, FailsBlankNoisyAndShiftedPictures) {
+  const test::TemporaryFolder folder;
+  const Picture good = test::disc_picture(64);
+  write_png(folder / "good.png", good);
+  CompareRequest request = files(folder / "good.png", folder / "bad.png");
+  request.require = "psnr>=28,ssim>=0.95,pixel_mae<=8";
+  const auto judged = [&](const Picture& bad) {
+    write_png(folder / "bad.png", bad);
+    return compare(request);
+  };
+  CompareResult found = judged(test::flat_picture(64, 15, 20, 80));
+  EXPECT_THAT(found.findings, ElementsAre(HasSubstr("frame 0 is blank: every pixel is #0f1450")));
+  EXPECT_THAT(found.missed, Not(IsEmpty()));
+  EXPECT_FALSE(found.report["gate"]["passed"].get<bool>());
+
+  Picture noisy = good;
+  const Picture noise = test::noise_picture(64);
+  for (std::size_t i = 0; i < noisy.pixels.size(); ++i) {
+    noisy.pixels[i] = static_cast<std::uint8_t>((noisy.pixels[i] * 2 + noise.pixels[i]) / 3);
+  }
+  found = judged(noisy);
+  EXPECT_THAT(found.findings, IsEmpty());
+  EXPECT_THAT(found.missed,
+              Contains(AllOf(StartsWith("psnr: worst frame 0 has "), HasSubstr("(missed by "))));
+
+  found = judged(test::disc_picture(64, /*shift=*/6));
+  EXPECT_THAT(found.findings, IsEmpty());
+  EXPECT_THAT(found.missed, Contains(StartsWith("psnr: worst frame 0 has ")));
+
+  found = judged(good);
+  EXPECT_THAT(found.missed, IsEmpty());
+  EXPECT_TRUE(found.report["gate"]["passed"].get<bool>());
+  EXPECT_EQ(found.report["gate"]["bars"].size(), 3);
+}
+
+TEST(CompareFiles, FindsDefectsWithoutBars) {
+  const test::TemporaryFolder folder;
+  write_png(folder / "good.png", test::disc_picture(64));
+  write_png(folder / "noise.png", test::noise_picture(64));
+  EXPECT_THAT(compare(files(folder / "good.png", folder / "noise.png")).findings,
+              ElementsAre(HasSubstr("noise")));
+  EXPECT_THAT(compare(files(folder / "noise.png", folder / "noise.png")).findings, IsEmpty());
+}
+
+TEST(CompareFiles, FindsLatentsThatAreNoNumbers) {
+  const test::TemporaryFolder folder;
+  std::vector<float> values{1, 2, 3, 4, 5, 6};
+  const auto write = [&](const std::string& name) {
+    write_safetensors(folder / name,
+                      {{"latents", Dtype::f32, {1, 3, 2}, std::as_bytes(std::span(values))}}, {});
+    return folder / name;
+  };
+  const std::string good = write("good.safetensors");
+  values[3] = std::numeric_limits<float>::quiet_NaN();
+  const CompareResult found = compare(files(good, write("bad.safetensors")));
+  EXPECT_THAT(found.findings,
+              ElementsAre(HasSubstr("after step 1 are no numbers: 1 of 2 values are NaN")));
+  const Json& findings = found.report["runs"][0]["picture_findings"];
+  EXPECT_EQ(findings["candidate"][0]["kind"], "non_finite");
+  EXPECT_EQ(findings["candidate"][0]["step"], 1);
+  EXPECT_EQ(findings["reference"].size(), 0);
+}
+
+TEST(CompareFiles, ReportsTheRelativeError) {
+  const CompareResult found = compare(files(run_file("bf16"), run_file("fp8")));
+  const Json& steps = found.report["trajectory_metrics"]["per_step_metrics"];
+  const TensorInfo latents = *SafetensorsFile::open(run_file("bf16")).find("latents");
+  const Tensor last = from_file(latents).select(1, 7).to(at::kDouble);
+  EXPECT_NEAR(steps[7]["relative_l2"].get<double>(),
+              steps[7]["l2"].get<double>() / last.norm().item<double>(), 1e-6);
+  EXPECT_EQ(found.report["aggregate"]["relative_l2"]["worst"], steps[7]["relative_l2"]);
+  EXPECT_TRUE(found.report["aggregate"]["relative_l2"]["confidence_95"].is_null());
+}
+
+TEST(CompareFiles, ComparesFoldersOfFrames) {
+  const test::TemporaryFolder folder;
+  for (const char* side : {"a", "b"}) {
+    fs::create_directory(folder / side);
+    for (int i = 0; i < 11; ++i) {
+      const Picture frame = test::rule_picture(20, 9, *side == 'b' && i == 7 ? 40 : i);
+      write_png(folder / (std::string(side) + "/frame_" + std::to_string(i) + ".png"), frame);
+    }
+  }
+  const CompareResult found = compare(files(folder / "a", folder / "b"));
+  const Json& metrics = found.report["output_metrics"];
+  EXPECT_EQ(metrics["num_frames"], 11);
+  EXPECT_EQ(metrics["mid_frame_index"], 5);
+  EXPECT_EQ(metrics["frame0_metrics"]["mae"], 0.0);
+  EXPECT_EQ(found.report["aggregate"]["psnr"]["worst_frame"], 7);
+  ASSERT_EQ(found.pictures.size(), 3);
+  EXPECT_EQ(found.pictures[1].frame, "middle");
+  EXPECT_EQ(found.pictures[1].reference.pixels, test::rule_picture(20, 9, 5).pixels);
+  EXPECT_EQ(found.pictures[2].frame, "last");
+  EXPECT_EQ(found.pictures[2].candidate.pixels, test::rule_picture(20, 9, 10).pixels);
+
+  fs::remove(folder / "b/frame_10.png");
+  EXPECT_THAT(refusal(files(folder / "a", folder / "b"), ErrorCode::wrong_shape),
+              HasSubstr("numbers of frames"));
+}
+
 /// Two steps of 64 x 64 on the bundled pipeline: enough to see both sides run.
 CompareRequest checkpoints() {
   CompareRequest out;
@@ -258,6 +377,20 @@ CompareRequest checkpoints() {
   out.candidate = out.generate.sources;
   out.server_kwargs = {{"reference", {{"num_gpus", 1}}}, {"candidate", {{"num_gpus", 1}}}};
   return out;
+}
+
+/// Makes the last layer's bias NaN in place, where the file holds it.
+void break_bias(const std::string& path) {
+  std::uint64_t offset = 0;
+  {
+    const SafetensorsFile file = SafetensorsFile::open(path);
+    const TensorInfo* bias = file.find("proj_out.bias");
+    if (bias == nullptr) return;
+    offset = bias->offset;
+  }
+  std::fstream stream(path, std::ios::in | std::ios::out | std::ios::binary);
+  stream.seekp(static_cast<std::streamoff>(offset));
+  stream.write("\xc0\x7f", 2);  // a NaN of BF16
 }
 
 TEST(CompareCheckpoints, FindsNoDistanceBetweenEqualOnes) {
@@ -283,7 +416,8 @@ TEST(CompareCheckpoints, ReportsUnderSglangsKeys) {
       keys(report),
       ElementsAre("model_path", "prompt", "seed", "warmup_runs", "measure_runs", "server_kwargs",
                   "backend_overrides", "sampling_kwargs", "reference_generation",
-                  "candidate_generation", "trajectory_metrics", "output_metrics"));
+                  "candidate_generation", "settings", "sides", "trajectory_metrics",
+                  "output_metrics", "runs", "aggregate", "gate", "versions", "command"));
   EXPECT_EQ(report["server_kwargs"], request.server_kwargs);
   EXPECT_EQ(dump_json(report["sampling_kwargs"]),
             R"({"width": 64, "height": 64, "num_frames": null, "num_inference_steps": 2, )"
@@ -321,11 +455,75 @@ TEST(CompareCheckpoints, RefusesBeforeLoadingWhatCannotBe) {
   refuses([](CompareRequest& request) { request.measure_runs = 0; });
   refuses([](CompareRequest& request) { request.warmup_runs = -1; });
   refuses([](CompareRequest& request) { request.generate.prompts.clear(); });
+  refuses([](CompareRequest& request) { request.require = "clip>=0.9"; });
   refuses([](CompareRequest& request) {
-    request.generate.prompts.push_back("another");
-    request.require = "psnr>=1";
+    request.seeds = {1, 2};
+    request.generate.latents = "x.safetensors";
   });
   refuses([](CompareRequest& request) { request.generate.num_outputs_per_prompt = 2; });
+}
+
+TEST(CompareCheckpoints, RunEveryPromptWithEverySeed) {
+  const test::TemporaryFolder folder;
+  CompareRequest request = checkpoints();
+  request.generate.prompts.push_back("two small yellow squares on a black background");
+  request.seeds = {3, 9};
+  request.candidate.components["transformer"] = (test::tiny_flux_fp8() / "transformer").string();
+  request.save_output_dir = folder / "pictures";
+  request.require = "cosine>=0.5,mean.psnr>=1,relative_l2<=1,pixel_mae<=200,noise_l2<=1";
+  const CompareResult found = compare(request);
+  EXPECT_THAT(found.missed, IsEmpty());
+  EXPECT_THAT(found.findings, IsEmpty());
+  const Json& runs = found.report["runs"];
+  ASSERT_EQ(runs.size(), 4);
+  for (std::size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(runs[i]["index"], i);
+    EXPECT_EQ(runs[i]["prompt"], request.generate.prompts[i / 2]);
+    EXPECT_EQ(runs[i]["seed"], request.seeds[i % 2]);
+    const std::string file = runs[i]["output_files"]["candidate"];
+    EXPECT_EQ(fs::path(file).filename(), "candidate-00" + std::to_string(i) + ".png");
+    EXPECT_EQ(read_png(file).pixels, found.pictures[i].candidate.pixels);
+  }
+  EXPECT_EQ(found.report["seed"], 3);
+  EXPECT_EQ(dump_json(found.report["output_metrics"]["frame0_metrics"]["mae"]),
+            dump_json(runs[0]["output_metrics"]["frame0_metrics"]["mae"]));
+  EXPECT_EQ(found.report["noise_error"]["prompts"], 4);
+  EXPECT_EQ(found.report["settings"]["seeds"], Json({3, 9}));
+  EXPECT_EQ(found.report["sides"]["candidate"]["scheme"], "fp8");
+
+  std::vector<double> worst;
+  for (const Json& run : runs) {
+    worst.push_back(run["output_metrics"]["frames"][0]["psnr_db"].get<double>());
+  }
+  const Json& psnr = found.report["aggregate"]["psnr"];
+  EXPECT_EQ(psnr["worst"], *std::min_element(worst.begin(), worst.end()));
+  EXPECT_EQ(psnr["runs"], 4);
+  EXPECT_GT(psnr["confidence_95"].get<double>(), 0);
+}
+
+TEST(CompareCheckpoints, GiveThePicturesOfGenerateForEachRun) {
+  CompareRequest request = checkpoints();
+  request.seeds = {7, 8};
+  const CompareResult found = compare(request);
+  CompareRequest second = checkpoints();
+  second.generate.seed = 8;
+  EXPECT_EQ(found.pictures[1].reference.pixels, compare(second).pictures[0].reference.pixels);
+  EXPECT_NE(found.pictures[1].reference.pixels, found.pictures[0].reference.pixels);
+}
+
+TEST(CompareCheckpoints, FindACandidateOfNans) {
+  const test::TemporaryFolder folder;
+  const fs::path transformer = folder.path() / "transformer";
+  fs::copy(test::tiny_flux() / "transformer", transformer, fs::copy_options::recursive);
+  for (const auto& entry : fs::directory_iterator(transformer)) {
+    if (entry.path().extension() == ".safetensors") break_bias(entry.path().string());
+  }
+  CompareRequest request = checkpoints();
+  request.candidate.components["transformer"] = transformer.string();
+  const CompareResult found = compare(request);
+  EXPECT_THAT(found.findings, Contains(HasSubstr("the decoder gave no picture: 12288 of 12288")));
+  EXPECT_THAT(found.findings, Contains(HasSubstr("the latents after step 0 are no numbers")));
+  EXPECT_THAT(found.findings, Each(HasSubstr("seed 7")));
 }
 
 TEST(CompareCheckpoints, RefusesAStepThatIsNotRun) {

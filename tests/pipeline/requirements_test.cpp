@@ -13,7 +13,7 @@ namespace {
 
 using testing::HasSubstr;
 
-constexpr Measurable kBoth{.trajectory = true, .frames = true};
+constexpr Measurable kBoth{.trajectory = true, .frames = true, .clip = true};
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 /// The error's text, or "" where there is none; every error of the parser is of usage.
@@ -41,12 +41,14 @@ Measurements example() {
     out.psnr_db = psnr;
     return out;
   };
-  Measurements out;
-  out.trajectory = TrajectoryMetrics{.shape = {1, 3, 4},
+  RunMeasurements run;
+  run.trajectory = TrajectoryMetrics{.shape = {1, 3, 4},
                                      .steps = {step(1, 0.01), step(0.912, 0.3), step(0.95, 0.2)}};
-  out.output = OutputMetrics{.frames = {frame(31), frame(27.5)}, .all_frames = {}};
-  out.ssim = {0.9, 0.8};
-  return out;
+  run.output = OutputMetrics{.frames = {frame(31), frame(27.5)},
+                             .all_frames = {},
+                             .ssim = {0.9, 0.8},
+                             .clip = {0.99, 0.97}};
+  return {.runs = {run}, .noise = {}};
 }
 
 Verdict verdict(const std::string& text, const Measurements& measured = example()) {
@@ -62,7 +64,7 @@ TEST(Requirements, AreMetricOperatorNumber) {
   EXPECT_EQ(parsed[0].metric, "cosine");
   EXPECT_EQ(parsed[0].op, ">=");
   EXPECT_EQ(parsed[0].bar, 0.99);
-  EXPECT_FALSE(parsed[0].last);
+  EXPECT_EQ(parsed[0].value, BarValue::worst);
   EXPECT_EQ(parsed[1].op, ">");
   EXPECT_EQ(parsed[2].name(), "last.mae");
   EXPECT_EQ(parsed[2].bar, 0.01);
@@ -104,15 +106,68 @@ TEST(Requirements, OfNoiseNeedTwoCheckpoints) {
   EXPECT_NE(refusal("last.noise_l2<=0.1", checkpoints), "");
 }
 
-TEST(Requirements, OfSeveralPromptsAreNoiseAlone) {
-  const Measurable several{.trajectory = true, .frames = true, .noise = true, .several = true};
-  EXPECT_EQ(refusal("noise_l2<=0.1", several), "");
-  EXPECT_THAT(refusal("psnr>=28", several), HasSubstr("noise_l2 is the one figure"));
-  EXPECT_NE(refusal("last.cosine>=0.9", several), "");
+TEST(Requirements, OfATunedSetAreNoiseAlone) {
+  EXPECT_THAT(refusal("psnr>=28", {.noise = true}), HasSubstr("noise_l2 is the one figure"));
+}
+
+TEST(Requirements, OfClipNeedAnEncoder) {
+  EXPECT_THAT(refusal("clip>=0.9", {.trajectory = true, .frames = true}),
+              HasSubstr("--clip-image-encoder"));
+  EXPECT_EQ(refusal("clip>=0.9,mean.clip>=0.95"), "");
+}
+
+/// The example, a better run, and a worse one.
+Measurements three_runs() {
+  Measurements out = example();
+  RunMeasurements better = out.runs.front();
+  for (StepMetrics& step : better.trajectory->steps) step.cosine_similarity = 0.999;
+  for (FrameMetrics& frame : better.output->frames) frame.psnr_db = 40;
+  RunMeasurements worse = out.runs.front();
+  worse.trajectory->steps[2].cosine_similarity = 0.8;
+  worse.output->frames[0].psnr_db = 20;
+  out.runs.push_back(better);
+  out.runs.push_back(worse);
+  return out;
+}
+
+TEST(Requirements, HoldTheWorstOfAllRuns) {
+  EXPECT_EQ(verdict("cosine>=0.99", three_runs()).sentence,
+            "cosine: run 2, worst step 2 has 0.8, required >= 0.99");
+  EXPECT_EQ(verdict("psnr>=28", three_runs()).sentence,
+            "psnr: run 2, worst frame 0 has 20, required >= 28");
+  EXPECT_EQ(verdict("last.cosine>=0.99", three_runs()).sentence,
+            "last.cosine: run 2, step 2 has 0.8, required >= 0.99");
+}
+
+TEST(Requirements, HoldTheMeanOfTheRunsWorst) {
+  // (27.5 + 40 + 20) / 3
+  EXPECT_EQ(verdict("mean.psnr>=30", three_runs()).sentence,
+            "mean.psnr: the worst frame of 3 runs has on average 29.1666667, required >= 30");
+  EXPECT_TRUE(verdict("mean.psnr>=29", three_runs()).holds);
+  EXPECT_TRUE(verdict("mean.clip>=0.97", three_runs()).holds);
+  EXPECT_NE(refusal("mean.last.cosine>=0.9"), "");
+  EXPECT_NE(refusal("mean.noise_l2<=0.9"), "");
+}
+
+TEST(Requirements, SayByHowMuchTheyAreMissed) {
+  const auto parsed = parse_requirements("psnr>=28", kBoth).front();
+  EXPECT_EQ(missed_sentence(parsed, check(parsed, example())),
+            "psnr: worst frame 1 has 27.5, required >= 28 (missed by 0.5)");
+}
+
+TEST(Requirements, HoldTheLargestDistances) {
+  Measurements measured = example();
+  measured.runs[0].trajectory->steps[1].relative_l2 = 0.25;
+  measured.runs[0].output->frames[0].mae = 3;
+  EXPECT_EQ(verdict("relative_l2<=0.1", measured).sentence,
+            "relative_l2: worst step 1 has 0.25, required <= 0.1");
+  EXPECT_EQ(verdict("pixel_mae<=2", measured).sentence,
+            "pixel_mae: worst frame 0 has 3, required <= 2");
 }
 
 TEST(Requirements, HoldTheMeanError) {
-  const Measurements measured{.noise = NoiseError{.l2 = {{0.02, 0.04}}, .cosine = {{1, 1}}}};
+  const Measurements measured{.runs = {},
+                              .noise = NoiseError{.l2 = {{0.02, 0.04}}, .cosine = {{1, 1}}}};
   const Measurable inputs{.noise = true};
   EXPECT_TRUE(check(parse_requirements("noise_l2<=0.03", inputs).front(), measured).holds);
   const Verdict missed = check(parse_requirements("noise_l2<0.03", inputs).front(), measured);
@@ -123,11 +178,12 @@ TEST(Requirements, HoldTheMeanError) {
 TEST(Requirements, RefuseWhatTheInputsDoNotGive) {
   const Measurable trajectories{.trajectory = true, .frames = false};
   const Measurable pictures{.trajectory = false, .frames = true};
-  for (const char* metric : {"psnr", "ssim"}) {
+  for (const char* metric : {"psnr", "ssim", "pixel_mae", "mean.psnr"}) {
     EXPECT_NE(refusal(metric + std::string(">=1"), trajectories), "") << metric;
     EXPECT_EQ(refusal(metric + std::string(">=1"), pictures), "") << metric;
   }
-  for (const char* metric : {"cosine", "mae", "mse", "rmse", "max_abs", "l2", "last.cosine"}) {
+  for (const char* metric : {"cosine", "mae", "mse", "rmse", "max_abs", "l2", "relative_l2",
+                             "last.cosine", "mean.cosine", "last.relative_l2"}) {
     EXPECT_NE(refusal(metric + std::string(">=1"), pictures), "") << metric;
     EXPECT_EQ(refusal(metric + std::string(">=1"), trajectories), "") << metric;
   }
@@ -156,7 +212,7 @@ TEST(Requirements, HoldTheWorstFrame) {
 
 TEST(Requirements, AreMetByEqualPictures) {
   Measurements equal = example();
-  for (FrameMetrics& frame : equal.output->frames) {
+  for (FrameMetrics& frame : equal.runs[0].output->frames) {
     frame.psnr_db = std::numeric_limits<double>::infinity();
   }
   EXPECT_TRUE(verdict("psnr>=100", equal).holds);
@@ -165,9 +221,9 @@ TEST(Requirements, AreMetByEqualPictures) {
 
 TEST(Requirements, AreNeverMetByNan) {
   Measurements broken = example();
-  broken.trajectory->steps[0].cosine_similarity = kNan;
-  broken.trajectory->steps[0].mae = kNan;
-  broken.trajectory->steps[2].rmse = kNan;
+  broken.runs[0].trajectory->steps[0].cosine_similarity = kNan;
+  broken.runs[0].trajectory->steps[0].mae = kNan;
+  broken.runs[0].trajectory->steps[2].rmse = kNan;
   for (const char* bar : {"cosine>=-2", "cosine<=2", "cosine>-2", "cosine<2", "mae>=0", "mae<=9",
                           "rmse<=9", "last.rmse<=9", "last.rmse>=0"}) {
     EXPECT_FALSE(verdict(bar, broken).holds) << bar;
@@ -178,8 +234,8 @@ TEST(Requirements, AreNeverMetByNan) {
 
 TEST(Requirements, PrintEnoughDigitsToSeeTheMiss) {
   Measurements close = example();
-  close.trajectory->steps[2].cosine_similarity = 1;
-  close.trajectory->steps[1].cosine_similarity = 0.98999994993209839;  // the f32 below 0.99
+  close.runs[0].trajectory->steps[2].cosine_similarity = 1;
+  close.runs[0].trajectory->steps[1].cosine_similarity = 0.98999994993209839;  // the f32 below 0.99
   EXPECT_EQ(verdict("cosine>=0.99", close).sentence,
             "cosine: worst step 1 has 0.98999995, required >= 0.99");
 }

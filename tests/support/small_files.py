@@ -117,3 +117,36 @@ def pictures():
     yield png(2, 8, interlace=1)
     yield png(2, 8, extra=chunk(b"tEXt", b"prompt\0a cat") + chunk(b"zTXt", b"x\0\0" + zlib.compress(b"y" * 500)) +
               chunk(b"gAMA", struct.pack(">I", 45455)) + chunk(b"iTXt", b"k\0\1\0\0\0" + zlib.compress(b"z")))
+
+
+# 17 x 11 pixels, written by Pillow 12: baseline, progressive, grey, CMYK, without subsampling.
+JPEGS = (
+    '|JeWF01!$>Nk#wx0RR9200961|JwjV00;&K2L=TQ2L}fU2?z=d6b%du3k(?&6Au&}8Xq1V8XO!TBrYc)A}k{u94I#_EHE)NG&CP4IXyTsJT5ad'
+    'GXL8ELjeg12@DGi7!3^=G9erxGBPqUGBPqUGBPqUGBPqUGBPqUGBPqUGBPqUGBPqUGBPqUGBPqUGBPqUGBPqUGBW?b01*fP3jh%V0U`hb5di}c'
+    '0sq7R7ytkR0RaF20000000000000051_KBG!~h)-'
+    '00II60|5X4000000000000aRc0x=R4QDOhY02KiN0RR910000000000000001^>hV6cGUc00000000000000000030+5ij#0RRFK0}%i}0OyD;'
+    'swxm$R4GFkswxo1DvJqiI^O_i#ykK&|Je',
+    '|JeWF01!$>Nk#wx0RR9200961|JwjV01XKW3knDg3knMk4h;_zAQcl55)&sJ9v2`kDKRiEDJ?8BI!Zn>HbyrrEkIX6ModmpQ&KWMT47pHU`kO^'
+    'PygEhLjevB4iga*CKVMXPc<zyPft%zPft%zPft%zPft%zPft%zPft%zPft%zPft%zPft%zPft%zPft%zPft%zPf!2C01*fP3jh%V0U`hb5di}c'
+    '0sq7R7ytkR0RaF20000000000000031OWyA!~him0RaF200000000000000000aNp01N{G00IyL5C8xH<yf094ICf;!~hr&00RL50000000000'
+    '00000009CJ5&zl%2mt{A0R;k-'
+    'N;pY5|HJ?k5di=I00000000000000001*G$00;pC0RcY&KmWu46cGUc000000000000000000pG+5iXv0s#R(0YCr502B}b000000000000000'
+    '0000W|Jncu0RaF8KLTI>!~hf!0RR91000000000000000AphC`2mt{A0Y4#B{{a8m01N{G00IC50000G-'
+    '~Ryr!~hf#0RR910000000000000005dYc$2mu2D0Y4Bw|HJ?k5di=I00000000000000001*G$00;pB0RcY{KmWu48V~>j0RRI400000000000'
+    '0001Au$nAasS!?2mt{A0Y4DN7{kblK@^7zqyO0',
+    '|JeWF01!$>Nk#wx0RR9200961|JwjV00;&K2L=TQ2L}fU2?z=d6b%du3k(?&6Au&}8Xq1V8XO!TBrYc)A}k{u94I#_EHE)NG&CP4IXyTsJT5ad'
+    'GXKB;3kU!U01*KJ5di<h02TlN0RaF20000000000000061qc7c038qj0s;a90RR9100000000001OXueF%lF}VgK3y2mt{A06zfF5L;9zL2Xf6'
+    't?(v>F;pl+7^*Arj}QOZ',
+    '|JeWT01iQ9Z(?NtWB>pF0095n07C!}3k(hn3J?wr4iXU%6BsBO7#0>7F(V}%C^|DeJUKHsH$X^SPC!IgMK?H5ZBbWWVrOV)K233XaAbH~WoKjm'
+    'zyK5o01E&S1Va%3O%VWD5dcdO0RO}Q7ytnQ0RaI30000000000000F900syD!~h!*00II70RR910000000000009F85g{=X|Jnc!1VaE#09gP_'
+    '002J#<7>sh8u4(Jyj(p1QoLLguNMU?#lsc(75NqU7$&+}39gocYo((KS4%>b($J-Jv|_v>ydu0KAOG0',
+    '|JeWF01!$>Nk#wx0RR9200961|JwjV00RO70|EjA0|NsD0|NvF2n7WM1O*BQ2L=cX3JeSj3JVJj4iXRz4iOFu3lJ6%5fc;@6%`B*7Z?^47!ni}'
+    '6#v@*LjeN>1O)^I2?YfS6b%av6ciK`6ciK`6ciK`6ciK`6ciK`6ciK`6ciK`6ciK`6ciK`6ciK`6ciK`6ciK`6cqo!01*fP3jh%V0TBQK5di}c'
+    '0sq7R761VO0RR910000000000000LD2>-'
+    '+Y9}oZm0|WyB0000000000000011|k9j1u_#AQeywa02ToO0RaF20000000000000001_%Gd02C1c00000000000000000000|Jncy0|5X65d#'
+    'qbKLE*%943)8gb}Tygwh~hbe|vuv~1A`pbc#sG(so^=M5fE5C7Q',
+)
+
+
+def jpegs():
+    return [base64.b85decode(text) for text in JPEGS]

@@ -1,1 +1,1 @@
-set(files png.cpp)
+set(files frames.cpp jpeg.cpp picture.cpp png.cpp resize.cpp video.cpp)

@@ -5,12 +5,9 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "models/encoders/clip_layer.h"
 #include "nn/config_reader.h"
-#include "nn/linear.h"
-#include "ops/activation.h"
-#include "ops/attention.h"
 #include "ops/embedding.h"
-#include "ops/norm.h"
 #include "tensor/tap.h"
 
 namespace ditq {
@@ -19,60 +16,14 @@ namespace {
 constexpr const char* kNetwork = "CLIP text encoder";
 constexpr const char* kFirstTensor = "embeddings.token_embedding.weight";
 
-struct LayerNorm {
-  Tensor weight, bias;
-  double eps;
-
-  LayerNorm(const Weights& w, const ClipTextConfig& config)
-      : weight(w.plain("weight", {config.hidden_size})),
-        bias(w.plain("bias", {config.hidden_size})),
-        eps(config.layer_norm_eps) {}
-
-  Tensor operator()(const Tensor& x) const { return layer_norm(x, weight, bias, eps); }
-};
-
-struct SelfAttention {
-  Linear q, k, v, out;
-  std::int64_t heads;
-
-  SelfAttention(const Weights& w, const ClipTextConfig& config)
-      : q(w / "q_proj", config.hidden_size, config.hidden_size),
-        k(w / "k_proj", config.hidden_size, config.hidden_size),
-        v(w / "v_proj", config.hidden_size, config.hidden_size),
-        out(w / "out_proj", config.hidden_size, config.hidden_size),
-        heads(config.num_heads) {}
-
-  /// [B, L, D] to [B, Nh, L, Dh].
-  Tensor split(const Tensor& x) const {
-    return x.view({x.size(0), x.size(1), heads, x.size(2) / heads}).transpose(1, 2);
-  }
-
-  Tensor operator()(const Tensor& x) const {
-    const Tensor mixed = attention(split(q(x)), split(k(x)), split(v(x)), {.causal = true});
-    return out(mixed.transpose(1, 2).reshape(x.sizes()));
-  }
-};
-
-struct Layer {
-  LayerNorm norm1;
-  SelfAttention attn;
-  LayerNorm norm2;
-  Linear fc1, fc2;
-  Activation act;
-
-  Layer(const Weights& w, const ClipTextConfig& config)
-      : norm1(w / "layer_norm1", config),
-        attn(w / "self_attn", config),
-        norm2(w / "layer_norm2", config),
-        fc1(w / "mlp" / "fc1", config.hidden_size, config.intermediate_size),
-        fc2(w / "mlp" / "fc2", config.intermediate_size, config.hidden_size),
-        act(find_activation(config.hidden_act)) {}
-
-  Tensor operator()(const Tensor& input) const {
-    const Tensor x = input.add(attn(norm1(input)));
-    return x.add(fc2(act(fc1(norm2(x)))));
-  }
-};
+ClipLayerDims layer_dims(const ClipTextConfig& config) {
+  return {.hidden_size = config.hidden_size,
+          .intermediate_size = config.intermediate_size,
+          .num_heads = config.num_heads,
+          .layer_norm_eps = config.layer_norm_eps,
+          .hidden_act = config.hidden_act,
+          .causal = true};
+}
 
 /// Position of the end-of-text token in a row of ids: its first occurrence, or 0 where there is
 /// none. Configs from before the id was corrected say 2; for them it is the largest id, which the
@@ -139,14 +90,7 @@ WeightTable clip_text_weights(const ClipTextConfig& config, const std::string& p
       {prefix + "embeddings.position_embedding.weight", {config.max_positions, d}},
   };
   for (std::int64_t i = 0; i < config.num_layers; ++i) {
-    const std::string layer = fmt::format("{}encoder.layers.{}.", prefix, i);
-    for (const char* name : {"q_proj", "k_proj", "v_proj", "out_proj"}) {
-      table.add_linear(layer + "self_attn." + name, d, d, /*bias=*/true);
-    }
-    table.add_norm(layer + "layer_norm1", d, /*bias=*/true);
-    table.add_norm(layer + "layer_norm2", d, /*bias=*/true);
-    table.add_linear(layer + "mlp.fc1", config.intermediate_size, d, /*bias=*/true);
-    table.add_linear(layer + "mlp.fc2", d, config.intermediate_size, /*bias=*/true);
+    add_clip_layer(table, fmt::format("{}encoder.layers.{}.", prefix, i), layer_dims(config));
   }
   table.add_norm(prefix + "final_layer_norm", d, /*bias=*/true);
   return table;
@@ -154,16 +98,17 @@ WeightTable clip_text_weights(const ClipTextConfig& config, const std::string& p
 
 struct ClipText::Network {
   Tensor tokens, positions;
-  std::vector<Layer> layers;
-  LayerNorm final_norm;
+  std::vector<ClipLayer> layers;
+  ClipNorm final_norm;
 
   Network(const Weights& w, const ClipTextConfig& config)
       : tokens(w.plain(kFirstTensor, {config.vocab_size, config.hidden_size})),
         positions(w.plain("embeddings.position_embedding.weight",
                           {config.max_positions, config.hidden_size})),
-        final_norm(w / "final_layer_norm", config) {
+        final_norm(w / "final_layer_norm", layer_dims(config)) {
     for (std::int64_t i = 0; i < config.num_layers; ++i) {
-      layers.emplace_back(w / "encoder" / "layers" / static_cast<std::size_t>(i), config);
+      layers.emplace_back(w / "encoder" / "layers" / static_cast<std::size_t>(i),
+                          layer_dims(config));
     }
   }
 };
