@@ -18,7 +18,7 @@ TORCH = ("ATen/", "c10/", "torch/", "caffe2/")
 FORBIDDEN = ("torch/torch.h", "torch/nn.h", "torch/extension.h", "ATen/ATen.h", "ATen/Functions.h")
 OPERATOR_ROOMS = {"ops", "tensor"}
 # The program is no room: it stands on these.
-PROGRAM = {"doctor", "perf", "pipeline", "ptq", "validate"}
+PROGRAM = {"doctor", "perf", "pipeline", "ptq", "report", "validate"}
 # Of the engine the program knows one header, which knows no torch.
 ENGINE_INTERFACE = "pipeline/engine.h"
 

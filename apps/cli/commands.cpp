@@ -40,6 +40,8 @@ const std::vector<Command>& commands() {
        run_doctor},
       {"matrix", "Look", "Show which checkpoints were validated, where, and which were not",
        run_matrix},
+      {"report", "Look", "Make an HTML page of a comparison: pictures, steps, layers, speed",
+       run_report},
       {"tokenize", "Look", "Print the token ids of prompts", run_tokenize},
       {"generate", "Run", "Make pictures from prompts with a BF16 or FP8 pipeline", run_generate},
       {"compare", "Run", "Measure how far a candidate strays from a reference, step by step",

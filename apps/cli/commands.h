@@ -38,6 +38,7 @@ ExitCode run_generate(const Arguments& arguments);
 ExitCode run_inspect(const Arguments& arguments);
 ExitCode run_matrix(const Arguments& arguments);
 ExitCode run_quantize(const Arguments& arguments);
+ExitCode run_report(const Arguments& arguments);
 ExitCode run_synth(const Arguments& arguments);
 ExitCode run_tokenize(const Arguments& arguments);
 ExitCode run_tune(const Arguments& arguments);

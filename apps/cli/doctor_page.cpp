@@ -8,8 +8,8 @@
 #include <fmt/ranges.h>
 #include <unistd.h>
 
+#include "base/module_name.h"
 #include "doctor/findings.h"
-#include "inspect_layers.h"
 #include "text_table.h"
 
 namespace ditq {

@@ -17,10 +17,4 @@ std::vector<LayerReport> inspect_layers(const Checkpoint& checkpoint,
                                         const Detection& detection,
                                         const QuantConfig& quant);
 
-/// Whether `a` comes before `b` when runs of digits are compared as numbers.
-bool natural_less(const std::string& a, const std::string& b);
-
-/// A name with every number between dots replaced by '#': the layer's role whatever the block.
-std::string folded_name(const std::string& name);
-
 }  // namespace ditq

@@ -8,7 +8,7 @@
 #include <fmt/ranges.h>
 
 #include "base/file.h"
-#include "inspect_layers.h"
+#include "base/module_name.h"
 #include "text_table.h"
 
 namespace ditq {

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "base/module_name.h"
 #include "convert/component_source.h"
 #include "convert/name_variants.h"
 #include "convert/normalized_view.h"

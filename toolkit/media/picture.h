@@ -21,6 +21,9 @@ void write_png(const std::string& path,
                const Picture& picture,
                const std::map<std::string, std::string>& text = {});
 
+/// The same PNG in memory. Errors: bad_picture.
+std::string encode_png(const Picture& picture, const std::map<std::string, std::string>& text = {});
+
 /// Largest picture that is read, in pixels: 400 MB in memory. A file of a few kB can announce any size.
 inline constexpr std::int64_t kMaxPixels = std::int64_t{1} << 27;
 /// Largest file that is read, in bytes.

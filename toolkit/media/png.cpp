@@ -143,11 +143,10 @@ bool decode(Reader& reader, Picture& picture, std::vector<png_bytep>& rows) {
   return true;
 }
 
-}  // namespace
-
-void write_png(const std::string& path,
-               const Picture& picture,
-               const std::map<std::string, std::string>& text) {
+/// The PNG of a picture; `path` names it in errors.
+std::string encoded(const Picture& picture,
+                    const std::map<std::string, std::string>& text,
+                    const std::string& path) {
   if (picture.width < 1 || picture.height < 1 || picture.width > kMaxSide ||
       picture.height > kMaxSide) {
     throw Error(ErrorCode::bad_picture, "the picture's size is out of range",
@@ -168,7 +167,19 @@ void write_png(const std::string& path,
   if (!encode(writer, picture, chunks, rows)) {
     throw Error(ErrorCode::bad_picture, "cannot encode the PNG: " + stream.error, {.path = path});
   }
-  write_text(path, {reinterpret_cast<const char*>(stream.bytes.data()), stream.bytes.size()});
+  return {reinterpret_cast<const char*>(stream.bytes.data()), stream.bytes.size()};
+}
+
+}  // namespace
+
+std::string encode_png(const Picture& picture, const std::map<std::string, std::string>& text) {
+  return encoded(picture, text, "");
+}
+
+void write_png(const std::string& path,
+               const Picture& picture,
+               const std::map<std::string, std::string>& text) {
+  write_text(path, encoded(picture, text, path));
 }
 
 Picture read_png(const std::string& path) {
