@@ -37,7 +37,7 @@ class Drawing {
         most = std::max(most, value);
       }
     }
-    show_bar_ = chart.bar && *chart.bar > 0 && std::isfinite(*chart.bar) &&
+    show_bar_ = chart.bar && steps_ > 0 && *chart.bar > 0 && std::isfinite(*chart.bar) &&
                 (chart.logarithmic || *chart.bar <= 2.5 * most);
     if (show_bar_) {
       least = std::min(least, *chart.bar);
@@ -52,7 +52,10 @@ class Drawing {
     if (show_bar_) {
       const double at = y(*chart_.bar);
       line(kLeft, at, kWidth - kRight, at, "bar");
-      text(kWidth - kRight, at - 5, "end", "bar-label", "bar " + significant(chart_.bar, 2));
+      const bool left =
+          distance_to(chart_.middle.front(), at) > distance_to(chart_.middle.back(), at);
+      text(left ? kLeft + 4 : kWidth - kRight, at - 5, left ? "start" : "end", "bar-label",
+           fmt::format("{} {:.6g}", chart_.bar_name, *chart_.bar));
     }
     if (chart_.runs > 1) band();
     curve(chart_.middle);
@@ -85,6 +88,11 @@ class Drawing {
         chart_.logarithmic ? std::log10(std::max(value, chart_.floor)) : std::max(value, 0.0);
     const double share = std::clamp((place - bottom_) / (top_ - bottom_), 0.0, 1.0);
     return kHeight - kBottom - share * (kHeight - kTop - kBottom);
+  }
+
+  /// How far a value is drawn from a height; without a value, far.
+  double distance_to(double value, double at) const {
+    return std::isfinite(value) ? std::fabs(y(value) - at) : kHeight;
   }
 
   void line(double x1, double y1, double x2, double y2, const char* style) {

@@ -18,6 +18,7 @@ struct StepChart {
   bool logarithmic = false;    ///< values at or below `floor` are drawn there
   double floor = 1e-7;
   std::optional<double> bar = {};  ///< a required value, drawn where it fits
+  std::string bar_name = "bar";
 };
 
 /// <figure class="chart">…</figure>.

@@ -78,7 +78,8 @@ std::string run_chart(const ReportView& view, const ChartFacts& facts) {
 std::string noise_chart(const ReportView& view) {
   const std::vector<Node> steps = view.comparison["noise_error"]["per_step"].items();
   StepChart chart{.title = "Prediction error <span>relative L2, at the reference's latents</span>",
-                  .bar = bar_of(view, "noise_l2")};
+                  .bar = bar_of(view, "noise_l2"),
+                  .bar_name = "bar of the mean"};
   for (const Node& step : steps) {
     const std::optional<double> value = step["l2"].number();
     add_step(chart,

@@ -75,15 +75,20 @@ std::string foreign(std::string_view text) {
 }
 
 HtmlTable::HtmlTable(std::string caption, std::vector<Column> columns)
-    : caption_(std::move(caption)), columns_(std::move(columns)) {}
+    : caption_(std::move(caption)), columns_(std::move(columns)), stacking_(columns_.size() > 3) {}
 
-void HtmlTable::add(const std::vector<std::string>& cells, const std::string& style) {
-  rows_ += style.empty() ? "<tr>" : fmt::format("<tr class=\"{}\">", style);
+void HtmlTable::add(const std::vector<std::string>& cells) {
+  // A style sheet that sets rows as lists takes the meaning of a table away; roles keep it.
+  rows_ += stacking_ ? "<tr role=\"row\">" : "<tr>";
   for (std::size_t i = 0; i < cells.size(); ++i) {
     const std::string& kind = columns_[i].style;
-    const std::string attribute = kind.empty() ? "" : fmt::format(" class=\"{}\"", kind);
-    rows_ += i == 0 ? fmt::format("<th scope=\"row\"{}>{}</th>", attribute, cells[i])
-                    : fmt::format("<td{}>{}</td>", attribute, cells[i]);
+    std::string attributes = kind.empty() ? "" : fmt::format(" class=\"{}\"", kind);
+    if (stacking_) attributes += i == 0 ? " role=\"rowheader\"" : " role=\"cell\"";
+    if (stacking_ && i > 0) {
+      attributes += fmt::format(" data-name=\"{}\"", escaped(columns_[i].title));
+    }
+    rows_ += i == 0 ? fmt::format("<th scope=\"row\"{}>{}</th>", attributes, cells[i])
+                    : fmt::format("<td{}>{}</td>", attributes, cells[i]);
   }
   rows_ += "</tr>\n";
 }
@@ -96,9 +101,9 @@ std::string HtmlTable::html() const {
                         escaped(column.title));
   }
   return fmt::format(
-      "<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-label=\"{0}\"><table>"
-      "<caption>{0}</caption>\n<thead><tr>{1}</tr></thead>\n<tbody>\n{2}</tbody></table></div>\n",
-      escaped(caption_), head, rows_);
+      "<div class=\"scroll\"><table{}><caption>{}</caption>\n<thead><tr>{}</tr></thead>\n"
+      "<tbody>\n{}</tbody></table></div>\n",
+      stacking_ ? " class=\"stacking\" role=\"table\"" : "", escaped(caption_), head, rows_);
 }
 
 std::string section(const std::string& id, const std::string& title, const std::string& body) {

@@ -25,15 +25,17 @@ class HtmlTable {
 
   /// `caption` is read by screen readers, and not shown.
   HtmlTable(std::string caption, std::vector<Column> columns);
-  /// The first cell is the row's header. `style`: "", "bad".
-  void add(const std::vector<std::string>& cells, const std::string& style = {});
+  /// The first cell is the row's header.
+  void add(const std::vector<std::string>& cells);
   bool empty() const { return rows_.empty(); }
-  /// In a box that scrolls by itself where the table is wider than the page.
+  /// In a box that scrolls by itself where the table is wider than the page; on a phone a row of many columns becomes a
+  /// list of names and values.
   std::string html() const;
 
  private:
   std::string caption_;
   std::vector<Column> columns_;
+  bool stacking_;  ///< too many columns for a phone
   std::string rows_;
 };
 

@@ -69,9 +69,9 @@ std::vector<Role> kept_roles(const Node& checkpoint) {
 std::string reason(const std::string& note) {
   if (note.empty()) return "nothing in this checkpoint is quantized";
   if (note == "ignored by name") return "listed by name in the checkpoint's quantization config";
-  if (note.starts_with("ignored by '")) {
-    return "matches a pattern of the quantization config: <code>" + escaped(note.substr(11)) +
-           "</code>";
+  if (note.starts_with("ignored by '") && note.ends_with("'")) {
+    return "matches a pattern of the quantization config: <code>" +
+           escaped(note.substr(12, note.size() - 13)) + "</code>";
   }
   return foreign(note);
 }

@@ -2,8 +2,7 @@
 // print, all pairs stand below each other.
 
 #include <algorithm>
-#include <array>
-#include <numeric>
+#include <set>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -20,8 +19,7 @@ namespace {
 // sharing what is left, as many of them as then are large enough to see something.
 constexpr std::int64_t kMostPixels = 1 << 20;
 constexpr std::int64_t kSharedPixels = 6'000'000;
-constexpr std::int64_t kLeastPixels = 1 << 16;
-constexpr std::size_t kMostPairs = kSharedPixels / (3 * kLeastPixels);
+constexpr std::int64_t kLeastPixels = kSharedPixels / (3 * kMostReportPairs);
 
 /// A pair with its run's figures.
 struct Shown {
@@ -59,14 +57,16 @@ std::vector<Shown> sorted_pairs(const ReportView& view) {
   return out;
 }
 
-/// One amplification for all maps, so that they can be compared: as much as shows the strongest one unclipped.
+/// One amplification for all maps, so that they can be compared: as much as shows the middle one unclipped.
 int common_gain(const std::vector<Shown>& pairs) {
-  int strongest = 1;
+  std::vector<int> strengths;
   for (const Shown& shown : pairs) {
-    if (shown.difference) strongest = std::max(strongest, shown.difference->usual_largest());
+    if (shown.difference) strengths.push_back(shown.difference->usual_largest());
   }
+  if (strengths.empty()) return 1;
+  std::sort(strengths.begin(), strengths.end());
   for (const int gain : {32, 16, 8, 4, 2}) {
-    if (gain * strongest <= 255) return gain;
+    if (gain * strengths[strengths.size() / 2] <= 255) return gain;
   }
   return 1;
 }
@@ -111,7 +111,8 @@ std::string map(const Shown& shown, CopySize size, int gain) {
   const int largest = shown.difference->largest();
   const std::string words =
       largest == 0 ? "Difference: none, the pictures are equal"
-                   : fmt::format("Difference × {}, the largest is {} of 255", gain, largest);
+                   : fmt::format("Difference{}; the largest is {} of 255",
+                                 gain == 1 ? "" : fmt::format(", amplified × {}", gain), largest);
   return fmt::format("<figure class=\"difference\">{}<figcaption>{}</figcaption></figure>\n",
                      image("picture", difference_map(*shown.difference, size, gain),
                            fmt::format("Map of the difference of {}: {}", pair_name(shown), words)),
@@ -134,15 +135,22 @@ std::string warnings(const RunView& run) {
   return out;
 }
 
-std::string card(const Shown& shown, std::int64_t pixels, int gain) {
+/// What stands over a pair: with one pair its prompt, otherwise also which run it is.
+std::string heading(const Shown& shown, bool alone) {
+  const std::string prompt = shown.run == nullptr ? "" : foreign(shown.run->prompt);
+  if (alone && prompt != foreign("")) return "<h3 class=\"prompt\">" + prompt + "</h3>\n";
+  const std::string name = "<h3>" + escaped(pair_name(shown)) + "</h3>\n";
+  return prompt == foreign("") || prompt.empty()
+             ? name
+             : name + "<p class=\"prompt\">" + prompt + "</p>\n";
+}
+
+std::string card(const Shown& shown, std::int64_t pixels, int gain, bool alone) {
   const CopySize size =
       copy_size(shown.pair->reference.width, shown.pair->reference.height, pixels);
-  std::string words = fmt::format("<h3>{}</h3>\n", escaped(pair_name(shown)));
-  std::string badge = decibel(shown.frame.psnr_db);
+  std::string words = heading(shown, alone);
+  const std::string badge = decibel(shown.frame.psnr_db);
   if (shown.run != nullptr) {
-    if (!shown.run->prompt.empty()) {
-      words += "<p class=\"prompt\">" + foreign(shown.run->prompt) + "</p>\n";
-    }
     words += "<ul class=\"chips\">" +
              chip("seed", escaped(shown.run->seed.empty() ? "–" : shown.run->seed)) +
              chip("PSNR", badge) + chip("SSIM", fixed(shown.frame.ssim, 4)) +
@@ -162,24 +170,29 @@ std::string card(const Shown& shown, std::int64_t pixels, int gain) {
       escaped(pair_name(shown)), badge, words, both(shown, size), map(shown, size, gain), note);
 }
 
-std::string legend(int gain) {
+std::string legend(int gain, std::size_t pairs) {
+  std::string words = "the channel that differs most";
+  if (gain > 1) words += fmt::format(", amplified × {}", gain);
+  if (pairs > 1) words += ", on one scale for all runs";
   return fmt::format(
       "<p class=\"legend\">Difference map: <span class=\"scale\"><span>0</span><span "
       "class=\"ramp\" "
       "role=\"img\" aria-label=\"black over violet and orange to pale yellow\"></span>"
-      "<span>{} of 255</span></span> largest channel, amplified × {}{}</p>\n",
-      255 / gain, gain, gain == 1 ? "" : ", the same for all runs");
+      "<span>{} of 255{}</span></span> – {}.</p>\n",
+      255 / gain, gain > 1 ? " and more" : "", words);
 }
 
-std::string lead_words(std::size_t all, std::size_t shown) {
+std::string lead_words(const ReportView& view, const std::vector<Shown>& pairs) {
   std::string out =
       "Both from the same prompt, seed and settings: only the checkpoint differs. <span "
       "class=\"with-script\">Drag the divider, or use the arrow keys: reference on its left, "
       "candidate on its right.</span>";
-  if (all > 1) out += " Worst PSNR first.";
-  if (shown < all) {
-    out += fmt::format(
-        " The {} worst of {} pairs are shown; the table below has the figures of all.", shown, all);
+  if (pairs.size() > 1) out += " Worst PSNR first.";
+  std::set<std::int64_t> runs;
+  for (const Shown& shown : pairs) runs.insert(shown.pair->run);
+  if (runs.size() < view.runs.size()) {
+    out += fmt::format(" {} of {} runs are shown; the table below has the figures of all.",
+                       runs.size(), view.runs.size());
   }
   return "<p class=\"lead\">" + out + "</p>\n";
 }
@@ -189,8 +202,7 @@ std::string lead_words(std::size_t all, std::size_t shown) {
 std::string pictures_section(const ReportView& view) {
   std::vector<Shown> pairs = sorted_pairs(view);
   if (pairs.empty()) return "";
-  const std::size_t all = pairs.size();
-  pairs.resize(std::min(all, kMostPairs));
+  pairs.resize(std::min(pairs.size(), kMostReportPairs));
   for (Shown& shown : pairs) {
     shown.difference = difference(shown.pair->reference, shown.pair->candidate);
   }
@@ -199,14 +211,15 @@ std::string pictures_section(const ReportView& view) {
       kSharedPixels / (3 * static_cast<std::int64_t>(std::max<std::size_t>(1, pairs.size() - 1)));
   std::string cards;
   for (std::size_t i = 0; i < pairs.size(); ++i) {
-    cards += card(pairs[i], i == 0 ? kMostPixels : std::min(share, kMostPixels), gain);
+    cards += card(pairs[i], i == 0 ? kMostPixels : std::min(share, kMostPixels), gain,
+                  pairs.size() == 1);
   }
   return section(
       "pictures", "Pictures",
-      lead_words(all, pairs.size()) +
+      lead_words(view, pairs) +
           "<div class=\"chooser\" role=\"group\" aria-label=\"Runs, worst first\"></div>\n"
           "<div class=\"runs\">\n" +
-          cards + "</div>\n" + legend(gain));
+          cards + "</div>\n" + legend(gain, pairs.size()));
 }
 
 }  // namespace ditq

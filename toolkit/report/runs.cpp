@@ -33,8 +33,7 @@ void add_run(HtmlTable& table, const RunView& run) {
   table.add({marked(fmt::format("{}", run.index), defect), foreign(run.prompt), escaped(run.seed),
              fixed(worst.value, 5), worst.value ? fmt::format("{}", worst.at + 1) : "–",
              fixed(last_cosine, 5), significant(last_relative), decibel(frame.psnr_db),
-             fixed(frame.ssim, 4), fixed(frame.clip, 4), significant(frame.mae)},
-            defect ? "bad" : "");
+             fixed(frame.ssim, 4), fixed(frame.clip, 4), significant(frame.mae)});
 }
 
 }  // namespace
@@ -59,7 +58,7 @@ std::string runs_section(const ReportView& view) {
                                                      {"MAE", "number"}});
   for (const RunView* run : runs) add_run(table, *run);
   const std::string body = table.html();
-  return section("runs", "Run by run",
+  return section("runs", runs.size() > 1 ? "Run by run" : "Figures",
                  runs.size() > kOpenRuns
                      ? folded(fmt::format("The figures of all {} runs", runs.size()), body)
                      : body);

@@ -1,5 +1,6 @@
 // The pictures that a comparison saved, found again.
 
+#include <algorithm>
 #include <filesystem>
 
 #include <fmt/format.h>
@@ -37,9 +38,14 @@ Picture read_saved(const std::string& named, const std::string& comparison) {
 
 std::vector<ReportPair> read_report_pairs(const ReportInput& input) {
   check_document(input.comparison, DocumentKind::comparison, input.names.comparison);
+  std::vector<RunView> runs = read_runs(Node(input.comparison, input.names.comparison));
+  std::stable_sort(runs.begin(), runs.end(), [](const RunView& a, const RunView& b) {
+    return is_worse(a.worst_frame().psnr_db, b.worst_frame().psnr_db, Better::high);
+  });
   std::vector<ReportPair> out;
-  for (const RunView& run : read_runs(Node(input.comparison, input.names.comparison))) {
+  for (const RunView& run : runs) {
     if (run.reference_file.empty() || run.candidate_file.empty()) continue;
+    if (out.size() == kMostReportPairs) break;
     ReportPair pair{.run = run.index,
                     .frame_name = "",
                     .reference = read_saved(run.reference_file, input.names.comparison),

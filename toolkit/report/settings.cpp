@@ -1,5 +1,7 @@
 // Everything that someone needs to measure the same again: settings, both sides, versions, machine, commands, record.
 
+#include <algorithm>
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -10,11 +12,30 @@
 namespace ditq {
 namespace {
 
+/// A value as a cell: long lists are cut, sentences stand on lines of their own.
+std::string value_cell(const Json& value) {
+  constexpr std::size_t kMostElements = 8;
+  constexpr std::size_t kSentence = 40;
+  if (!value.is_array() || value.empty()) return foreign(value_text(value));
+  std::string out;
+  const char* between = ", ";
+  for (const Json& element : value) {
+    if (element.is_string() && element.get_ref<const std::string&>().size() > kSentence) {
+      between = "<br>";
+    }
+  }
+  for (std::size_t i = 0; i < std::min(value.size(), kMostElements); ++i) {
+    out += (i == 0 ? "" : between) + foreign(value_text(value[i]));
+  }
+  if (value.size() > kMostElements) out += fmt::format("{}… ({} in all)", between, value.size());
+  return out;
+}
+
 /// A table of an object's members, without those that are null.
 std::string members_table(const std::string& caption, const Node& object) {
   HtmlTable table(caption, {{"Name", "name"}, {"Value", "words"}});
   for (const auto& [key, value] : object.members()) {
-    if (!value.empty()) table.add({escaped(key), foreign(value_text(value.json()))});
+    if (!value.empty()) table.add({escaped(key), value_cell(value.json())});
   }
   return table.empty() ? "" : table.html();
 }
@@ -28,7 +49,7 @@ std::string sides_table(const Node& sides) {
   HtmlTable table("What differs between the sides",
                   {{"", "name"}, {"Reference", "words"}, {"Candidate", "words"}});
   const auto cell = [](const Node& value) {
-    return value.empty() ? std::string("–") : foreign(value_text(value.json()));
+    return value.empty() ? std::string("–") : value_cell(value.json());
   };
   for (const auto& [key, value] : sides["reference"].members()) {
     const Node other = sides["candidate"][key];
@@ -103,7 +124,14 @@ std::string record_part(const Node& record) {
 std::string machine_part(const ReportView& view) {
   const Node machine =
       view.bench["machine"].empty() ? view.doctor["machine"] : view.bench["machine"];
-  if (machine.json().is_object()) return members_table("Machine", machine);
+  if (machine.json().is_object()) {
+    Json shown = machine.json();
+    // The doctor counts bytes.
+    if (const auto memory = shown.find("memory"); memory != shown.end() && memory->is_number()) {
+      *memory = bytes_text(memory->get<double>()) + " available";
+    }
+    return members_table("Machine", Node(shown, "the machine"));
+  }
   return machine.empty() ? "" : "<p>" + foreign(value_text(machine.json())) + "</p>\n";
 }
 

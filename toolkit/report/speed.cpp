@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 #include <fmt/format.h>
 
@@ -44,7 +45,7 @@ double whole(const Node& side) {
 }
 
 std::string piece(const char* style, const char* name, double milliseconds, double most) {
-  if (!(milliseconds > 0) || !(most > 0)) return "";
+  if (!(milliseconds > 0)) return "";
   return fmt::format("<span class=\"piece {}\" style=\"width:{:.2f}%\" title=\"{}: {}\"></span>",
                      style, milliseconds / most * 100, name, duration(milliseconds));
 }
@@ -53,7 +54,7 @@ std::string piece(const char* style, const char* name, double milliseconds, doub
 std::string stacked_bars(const Node& bench) {
   double most = 0;
   for (const Stage& side : kSides) most = std::max(most, whole(bench[side.key]));
-  if (most <= 0) return "";
+  if (!(most > 0) || !std::isfinite(most)) return "";
   std::string rows;
   for (const Stage& side : kSides) {
     const Node node = bench[side.key];

@@ -8,14 +8,14 @@ const std::string& page_style() {
 :root {
   color-scheme: light dark;
   --page: #f7f7f5; --card: #ffffff; --ink: #1d2329; --soft: #57616b; --line: #dfe1e0; --faint: #eff0ee;
-  --blue: #0067a8; --band: #0067a82b; --grey: #7c8791; --amber: #b07a00; --green: #00684d; --green-bg: #e6f3ee;
+  --blue: #0067a8; --band: #0067a82b; --grey: #7c8791; --green: #00684d;
   --red: #a83a00; --red-bg: #fcede4;
   --mono: ui-monospace, SFMono-Regular, Menlo, Consolas, "Liberation Mono", monospace;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --page: #14171a; --card: #1c2024; --ink: #e6e9eb; --soft: #a3adb5; --line: #343a40; --faint: #262b30;
-    --blue: #63b3ee; --band: #63b3ee38; --grey: #8d98a2; --amber: #e0ab3a; --green: #5cc9a1; --green-bg: #17302a;
+    --blue: #63b3ee; --band: #63b3ee38; --grey: #8d98a2; --green: #5cc9a1;
     --red: #f59662; --red-bg: #3a2419;
   }
 }
@@ -43,13 +43,13 @@ a { color: var(--blue); }
 .verdict.passed { border-left-color: var(--green); }
 .verdict.failed { border-left-color: var(--red); }
 .verdict-line { font-size: 1.2rem; font-weight: 600; line-height: 1.35; }
-.passed .mark, .good { color: var(--green); }
-.failed .mark, .bad { color: var(--red); }
+.passed .mark, span.good { color: var(--green); }
+.failed .mark, span.bad { color: var(--red); }
 span.good, span.bad { font-weight: 600; white-space: nowrap; }
 .verdict ul { margin: 0.5rem 0 0; padding-left: 1.3rem; }
 .verdict .scroll { margin-top: 0.9rem; border: 0; }
 
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 10.5rem), 1fr)); gap: 0.75rem; margin-top: 0.75rem; }
+.tiles { display: grid; grid-template-columns: repeat(var(--columns), minmax(0, 1fr)); gap: 0.75rem; margin-top: 0.75rem; }
 .tile { padding: 0.85rem 1rem; border: 1px solid var(--line); border-radius: 8px; background: var(--card); }
 .tile dt { color: var(--soft); font-size: 0.85rem; }
 .tile dd { margin: 0; }
@@ -89,6 +89,7 @@ details .scroll { margin-top: 0.6rem; max-height: 32rem; overflow-y: auto; }
 .script .run:not(.shown) { display: none; }
 .script .run + .run { margin-top: 0; }
 .run h3 { margin: 0; }
+h3.prompt { font-weight: 600; }
 .prompt { margin-top: 0.1rem; overflow-wrap: anywhere; white-space: pre-line; }
 .chips { display: flex; flex-wrap: wrap; gap: 0.2rem 1.2rem; list-style: none; padding: 0; margin-top: 0.3rem; font-size: 0.9rem; font-variant-numeric: tabular-nums; }
 .chips span { color: var(--soft); }
@@ -157,12 +158,26 @@ pre { margin: 0 0 0.6rem; padding: 0.8rem 1rem; border: 1px solid var(--line); b
 #speed li + li { margin-top: 0.25rem; }
 
 @media (max-width: 40rem) {
+  .script .chooser:not(:empty) { display: flex; overflow-x: auto; padding: 2px; }
+  .chooser button { flex: 0 0 5rem; }
   .views, .script .views:has(.slider) { grid-template-columns: 1fr; }
   .pair { grid-column: auto; }
   .run { padding: 0.9rem; }
-  .tiles { grid-template-columns: 1fr 1fr; }
+  .tiles { grid-template-columns: repeat(2, minmax(0, 1fr)); }
   .tile { padding: 0.7rem 0.8rem; }
   .tile b { font-size: 1.3rem; }
+  .stacking, .stacking tbody, .stacking th { display: block; }
+  .stacking thead { display: none; }
+  .stacking tr { display: grid; grid-template-columns: 1fr 1fr; gap: 0.1rem 1rem; padding: 0.55rem 0.8rem; }
+  .stacking tr + tr { border-top: 1px solid var(--line); }
+  .stacking th, .stacking td { border: 0; padding: 0.1rem 0; white-space: normal; text-align: left; }
+  .stacking th, .stacking td.wide, .stacking td.words { grid-column: 1 / -1; }
+  .stacking th { font-weight: 600; }
+  .stacking tbody th.name code { white-space: normal; }
+  .stacking td { display: flex; flex-wrap: wrap; gap: 0 0.5rem; align-items: baseline; }
+  .stacking td::before { content: attr(data-name); color: var(--soft); font-size: 0.85rem; }
+  .stacking td.wide, .stacking td.words { width: auto; min-width: 0; }
+  .verdict .stacking tr { padding-left: 0; padding-right: 0; }
   .bars li { grid-template-columns: minmax(0, 1fr) 4.5rem; }
   .bars code { grid-column: 1 / -1; }
   .stack { grid-template-columns: minmax(0, 1fr) auto; gap: 0.1rem 0.6rem; }
@@ -190,7 +205,8 @@ pre { margin: 0 0 0.6rem; padding: 0.8rem 1rem; border: 1px solid var(--line); b
   h2, h3, thead { break-after: avoid; }
   .scroll, details .scroll { overflow: visible; max-height: none; }
   .charts { grid-template-columns: 1fr 1fr; }
-  .views img { max-height: 80mm; object-fit: contain; }
+  .run { padding: 0.6rem 0.8rem; }
+  .runs:has(.run + .run) .views { max-width: 140mm; }
 }
 )css";
   return style;

@@ -21,6 +21,12 @@ std::string metric_text(const std::string& metric, std::optional<double> value) 
   return significant(value);
 }
 
+/// A bar as it was typed, with its unit.
+std::string bar_text(const std::string& metric, std::optional<double> bar) {
+  if (!bar || !std::isfinite(*bar)) return significant(bar);
+  return fmt::format("{:.6g}{}", *bar, metric.ends_with("psnr") ? " dB" : "");
+}
+
 std::string operator_text(const std::string& op) {
   if (op == ">=") return "≥";
   if (op == "<=") return "≤";
@@ -43,7 +49,7 @@ struct Bar {
         holds(node["holds"].flag().value_or(false)),
         sentence(node["sentence"].text()) {}
 
-  std::string required() const { return op + " " + metric_text(metric, bar); }
+  std::string required() const { return op + " " + bar_text(metric, bar); }
   std::string measured() const { return metric_text(metric, value); }
   std::string margin() const {
     return value && bar ? margin_text(metric, *value, *bar) : std::string("–");
@@ -70,11 +76,10 @@ std::string bars_table(const std::vector<Bar>& bars) {
                                             {"Margin", "number"},
                                             {"Result"}});
   for (const Bar& bar : bars) {
-    table.add(
-        {"<code>" + escaped(bar.metric) + "</code>", escaped(bar.required()), bar.measured(),
-         bar.margin(),
-         bar.holds ? "<span class=\"good\">✓ holds</span>" : "<span class=\"bad\">✗ missed</span>"},
-        bar.holds ? "" : "bad");
+    table.add({"<code>" + escaped(bar.metric) + "</code>", escaped(bar.required()), bar.measured(),
+               bar.margin(),
+               bar.holds ? "<span class=\"good\">✓ holds</span>"
+                         : "<span class=\"bad\">✗ missed</span>"});
   }
   return table.html();
 }
@@ -119,8 +124,9 @@ std::string verdict_box(const ReportView& view) {
   } else if (!bars.empty()) {
     kind = "passed";
     mark = "✓";
-    line = bars.size() == 1 ? "Gate passed: the bar holds"
-                            : fmt::format("Gate passed: all {} bars hold", bars.size());
+    line = bars.size() == 1   ? "Gate passed: the bar holds"
+           : bars.size() == 2 ? "Gate passed: both bars hold"
+                              : fmt::format("Gate passed: all {} bars hold", bars.size());
   }
   return fmt::format(
       "<div class=\"verdict {}\"><p class=\"verdict-line\"><span class=\"mark\" "
@@ -148,9 +154,9 @@ std::string mean_words(const ReportView& view, const std::string& metric) {
   return out;
 }
 
-std::string join_words(std::vector<std::string> words) {
+std::string join_words(std::vector<std::string> words, const char* between) {
   words.erase(std::remove(words.begin(), words.end(), ""), words.end());
-  return fmt::format("{}", fmt::join(words, " · "));
+  return fmt::format("{}", fmt::join(words, between));
 }
 
 std::string cosine_tile(const ReportView& view) {
@@ -165,9 +171,13 @@ std::string cosine_tile(const ReportView& view) {
   }
   const Worst worst = worst_of(by_run, Better::high);
   if (!worst.value) return "";
-  return tile("Worst latent cosine", fixed(worst.value, 5),
-              join_words({run_words(view, worst.at), fmt::format("step {}", steps[worst.at] + 1),
-                          mean_words(view, "cosine")}));
+  return tile(
+      "Worst latent cosine", fixed(worst.value, 5),
+      join_words(
+          {join_words({run_words(view, worst.at), fmt::format("step {}", steps[worst.at] + 1)},
+                      ", "),
+           mean_words(view, "cosine")},
+          "<br>"));
 }
 
 std::string frame_tile(const ReportView& view,
@@ -179,16 +189,16 @@ std::string frame_tile(const ReportView& view,
   const Worst worst = worst_of(values, Better::high);
   if (!worst.value) return "";
   return tile(name, metric_text(metric, worst.value),
-              join_words({run_words(view, worst.at), mean_words(view, metric)}));
+              join_words({run_words(view, worst.at), mean_words(view, metric)}, "<br>"));
 }
 
 std::string noise_tile(const ReportView& view) {
   const Node noise = view.comparison["noise_error"];
   const std::optional<double> value = noise["noise_l2"].number();
   if (!value) return "";
-  std::string detail = "mean error of the prediction";
+  std::string detail = "error of the predictions";
   if (const auto half = noise["noise_l2_confidence"].number()) {
-    detail = "± " + significant(half, 2) + " · " + detail;
+    detail = "± " + significant(half, 2) + "<br>" + detail;
   }
   return tile("<code>noise_l2</code>", significant(value), detail);
 }
@@ -220,19 +230,27 @@ std::string speed_tile(const ReportView& view) {
   if (!ratio) return "";
   std::string detail = "of the medians";
   if (denoise["low"].number() && denoise["high"].number()) {
-    detail = fmt::format("between {} and {}", times(denoise["low"].number()),
-                         times(denoise["high"].number()));
+    detail =
+        fmt::format("{} – {}", times(denoise["low"].number()), times(denoise["high"].number()));
   }
   return tile("Denoising speed", times(ratio), detail);
 }
 
 std::string tiles(const ReportView& view) {
-  const std::string all = cosine_tile(view) +
-                          frame_tile(view, "Worst PSNR", "psnr", &FrameView::psnr_db) +
-                          frame_tile(view, "Worst SSIM", "ssim", &FrameView::ssim) +
-                          frame_tile(view, "Worst CLIP similarity", "clip", &FrameView::clip) +
-                          noise_tile(view) + bytes_tile(view) + speed_tile(view);
-  return all.empty() ? "" : "<dl class=\"tiles\">\n" + all + "</dl>\n";
+  std::vector<std::string> all = {
+      cosine_tile(view),
+      frame_tile(view, "Worst PSNR", "psnr", &FrameView::psnr_db),
+      frame_tile(view, "Worst SSIM", "ssim", &FrameView::ssim),
+      frame_tile(view, "Worst CLIP similarity", "clip", &FrameView::clip),
+      noise_tile(view),
+      bytes_tile(view),
+      speed_tile(view)};
+  all.erase(std::remove(all.begin(), all.end(), ""), all.end());
+  if (all.empty()) return "";
+  // Rows of about equal length.
+  const std::size_t columns = all.size() <= 5 ? all.size() : (all.size() + 1) / 2;
+  return fmt::format("<dl class=\"tiles\" style=\"--columns:{}\">\n{}</dl>\n", columns,
+                     fmt::join(all, ""));
 }
 
 /// What was compared, in a line: "FP8 against BF16 · 24 runs · 1024 × 1024 · 50 steps · cuda".
