@@ -54,8 +54,11 @@ class Drawing {
       line(kLeft, at, kWidth - kRight, at, "bar");
       const bool left =
           distance_to(chart_.middle.front(), at) > distance_to(chart_.middle.back(), at);
-      text(left ? kLeft + 4 : kWidth - kRight, at - 5, left ? "start" : "end", "bar-label",
-           fmt::format("{} {:.6g}", chart_.bar_name, *chart_.bar));
+      const double end = left ? chart_.middle.front() : chart_.middle.back();
+      // On the side of the bar where the line is not.
+      const bool below = std::isfinite(end) && y(end) < at;
+      text(left ? kLeft + 4 : kWidth - kRight, below ? at + 14 : at - 5, left ? "start" : "end",
+           "bar-label", fmt::format("{} {:.6g}", chart_.bar_name, *chart_.bar));
     }
     if (chart_.runs > 1) band();
     curve(chart_.middle);

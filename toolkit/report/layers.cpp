@@ -112,8 +112,8 @@ std::string strip(const Kind& kind, double most) {
 std::string kinds_table(const std::vector<Kind>& kinds, double most) {
   HtmlTable table("Quantization error by kind of layer", {{"Kind of layer", "name"},
                                                           {"Stored"},
-                                                          {"First block to last", "wide"},
                                                           {"Layers", "number"},
+                                                          {"First block to last", "wide"},
                                                           {"Median", "number"},
                                                           {"Largest", "number"}});
   for (const Kind& kind : kinds) {
@@ -121,7 +121,7 @@ std::string kinds_table(const std::vector<Kind>& kinds, double most) {
     const auto changed = std::find_if(kind.layers.begin(), kind.layers.end(),
                                       [](const Layer& layer) { return layer.changed(); });
     table.add({"<code>" + escaped(kind.name) + "</code>", escaped(changed->stored),
-               strip(kind, most), fmt::format("{}", kind.layers.size()), percent(median(errors)),
+               fmt::format("{}", kind.layers.size()), strip(kind, most), percent(median(errors)),
                errors.empty() ? "–" : percent(errors.back())});
   }
   return table.html();

@@ -24,7 +24,7 @@ html { -webkit-text-size-adjust: 100%; }
 body { margin: 0; background: var(--page); color: var(--ink); font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "DejaVu Sans", sans-serif; }
 main { max-width: 68rem; margin: 0 auto; padding: clamp(1.25rem, 4vw, 3rem) clamp(1rem, 4vw, 2.5rem); }
 h1, h2, h3, p, ul, ol, dl, figure { margin: 0; }
-h1 { font-size: clamp(1.6rem, 1.2rem + 1.8vw, 2.3rem); line-height: 1.2; letter-spacing: -0.015em; overflow-wrap: anywhere; }
+h1 { font-size: clamp(1.6rem, 1.2rem + 1.8vw, 2.3rem); line-height: 1.2; letter-spacing: -0.015em; overflow-wrap: anywhere; text-wrap: balance; }
 h2 { font-size: 1.35rem; line-height: 1.3; letter-spacing: -0.01em; margin-bottom: 0.4rem; }
 h3 { font-size: 1rem; line-height: 1.4; margin: 1.5rem 0 0.5rem; }
 code, pre { font-family: var(--mono); font-size: 0.88em; }
@@ -177,6 +177,7 @@ pre { margin: 0 0 0.6rem; padding: 0.8rem 1rem; border: 1px solid var(--line); b
   .stacking td { display: flex; flex-wrap: wrap; gap: 0 0.5rem; align-items: baseline; }
   .stacking td::before { content: attr(data-name); color: var(--soft); font-size: 0.85rem; }
   .stacking td.wide, .stacking td.words { width: auto; min-width: 0; }
+  .stacking td.wide::before { content: none; }
   .verdict .stacking tr { padding-left: 0; padding-right: 0; }
   .bars li { grid-template-columns: minmax(0, 1fr) 4.5rem; }
   .bars code { grid-column: 1 / -1; }
