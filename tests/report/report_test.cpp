@@ -208,6 +208,16 @@ TEST(Report, LooksIntoAPipelinesInspection) {
   EXPECT_TRUE(has(html_report(input), "4 of 9 layers are quantized"));
 }
 
+TEST(Report, ShowsStagesMemoryAndClocksOfTheBenchmark) {
+  const std::string page = body(html_report(report_input(1)));
+  EXPECT_TRUE(has(page, "title=\"denoising: 5.00 s\""));
+  EXPECT_TRUE(has(page, "5.00 s <small>4.50 s – 5.50 s</small>"));
+  EXPECT_TRUE(has(page, "1.60× <small>1.55× – 1.65×</small>"));
+  EXPECT_TRUE(has(page, "in the order A B B A (A the reference)"));
+  EXPECT_TRUE(has(page, "The gain belongs in denoising."));
+  EXPECT_TRUE(has(page, "<th scope=\"col\" class=\"number\">gpu sm_clock_mhz</th>"));
+}
+
 TEST(Report, QuotesCommandsForAShell) {
   EXPECT_TRUE(has(html_report(report_input(1)),
                   "ditq compare --prompt &#39;it&#39;\\&#39;&#39;s a circle&#39;"));

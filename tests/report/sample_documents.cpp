@@ -34,6 +34,8 @@ Json stage(double median) {
 }
 
 Json bench_side(double denoise) {
+  const Json gpu = {{"sm_clock_mhz", 1755}, {"temperature_c", 51}};
+  const Json state = {{"visit", 0}, {"gpu", gpu}, {"cpu", nullptr}};
   return {{"text", stage(40)},
           {"denoise", stage(denoise)},
           {"decode", stage(120)},
@@ -41,7 +43,7 @@ Json bench_side(double denoise) {
           {"total", stage(denoise + 180)},
           {"peak_memory_mb", denoise * 4},
           {"load_s", 7.5},
-          {"device_state", {{{"visit", 0}, {"sm_clock_mhz", 1755}}}}};
+          {"device_state", Json::array({state})}};
 }
 
 }  // namespace

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <map>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -148,28 +150,45 @@ std::string measured_words(const Node& bench) {
   return "<p class=\"lead\">" + out + "</p>\n";
 }
 
-/// What was read of the device during the visits: every key that some state has.
+/// A state's readings by name, those of a part as "gpu temperature".
+std::vector<std::pair<std::string, std::string>> readings(const Node& state) {
+  std::vector<std::pair<std::string, std::string>> out;
+  for (const auto& [key, value] : state.members()) {
+    if (value.json().is_object()) {
+      for (const auto& [name, reading] : value.members()) {
+        if (!reading.empty()) out.emplace_back(key + " " + name, value_text(reading.json()));
+      }
+    } else if (!value.empty()) {
+      out.emplace_back(key, value_text(value.json()));
+    }
+  }
+  return out;
+}
+
+/// What was read of the device during the visits: a column for everything that some state has.
 std::string device_table(const Node& bench) {
-  std::vector<std::string> keys;
+  std::vector<std::string> names;
+  std::vector<std::pair<const char*, std::map<std::string, std::string>>> rows;
   for (const Stage& side : kSides) {
     for (const Node& state : bench[side.key]["device_state"].items()) {
-      for (const auto& [key, value] : state.members()) {
-        if (!value.empty() && std::find(keys.begin(), keys.end(), key) == keys.end()) {
-          keys.push_back(key);
-        }
+      rows.emplace_back(side.name, std::map<std::string, std::string>());
+      for (const auto& [name, reading] : readings(state)) {
+        if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+        rows.back().second[name] = reading;
       }
     }
   }
-  if (keys.empty()) return "";
+  if (names.empty()) return "";
   std::vector<HtmlTable::Column> columns = {{"Side"}};
-  for (const std::string& key : keys) columns.push_back({key, "number"});
+  for (const std::string& name : names) columns.push_back({name, "number"});
   HtmlTable table("Clocks, temperature and power", columns);
-  for (const Stage& side : kSides) {
-    for (const Node& state : bench[side.key]["device_state"].items()) {
-      std::vector<std::string> cells = {side.name};
-      for (const std::string& key : keys) cells.push_back(escaped(value_text(state[key].json())));
-      table.add(cells);
+  for (const auto& [side, readings_of_row] : rows) {
+    std::vector<std::string> cells = {side};
+    for (const std::string& name : names) {
+      const auto found = readings_of_row.find(name);
+      cells.push_back(found == readings_of_row.end() ? "–" : escaped(found->second));
     }
+    table.add(cells);
   }
   return folded("Clocks, temperature and power while it ran", table.html());
 }

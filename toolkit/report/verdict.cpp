@@ -213,15 +213,16 @@ std::optional<double> weight_bytes(const Node& side) {
   return sum;
 }
 
+/// The checkpoint as it is stored; without an inspection, as it lies in memory, where emulated layers may take more.
 std::string bytes_tile(const ReportView& view) {
-  const std::optional<double> ours = weight_bytes(view.comparison["sides"]["candidate"]);
   const std::optional<double> base = weight_bytes(view.comparison["sides"]["reference"]);
-  if (ours && base && *base > 0) {
-    return tile("Weights", bytes_text(ours),
-                fmt::format("{} of {}", percent(*ours / *base), bytes_text(base)));
-  }
-  const auto inspected = inspected_checkpoint(view.inspect)["bytes"].number();
-  return inspected ? tile("Weights", bytes_text(inspected), "of the candidate's tensors") : "";
+  const std::optional<double> stored = inspected_checkpoint(view.inspect)["bytes"].number();
+  const std::optional<double> ours =
+      stored ? stored : weight_bytes(view.comparison["sides"]["candidate"]);
+  if (!ours) return "";
+  return tile(
+      stored ? "Checkpoint" : "Weights in memory", bytes_text(ours),
+      base && *base > 0 ? fmt::format("{} of {}", percent(*ours / *base), bytes_text(base)) : "");
 }
 
 std::string speed_tile(const ReportView& view) {
