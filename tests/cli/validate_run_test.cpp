@@ -71,7 +71,8 @@ class ValidateRun : public testing::Test {
 /// Names of the stages that ran in this call.
 std::vector<std::string> stages_run(const ProcessResult& result) {
   std::vector<std::string> names;
-  for (const Json& stage : parse_json(result.out, "stdout")["stages"]) {
+  const Json summary = parse_json(result.out, "stdout");
+  for (const Json& stage : summary["stages"]) {
     if (!stage["reused"].get<bool>()) names.push_back(stage["name"].get<std::string>());
   }
   return names;
@@ -119,9 +120,11 @@ TEST_F(ValidateRun, FailsTheGateByNameAndStillReports) {
 }
 
 TEST_F(ValidateRun, ContinuesAfterAKill) {
-  const ProcessResult killed = run_export(
-      {"--verbose"},
-      {.environment = {}, .stdout_path = {}, .signal = SIGKILL, .signal_after = "ditq doctor"});
+  const ProcessResult killed =
+      run_export({"--verbose"}, {.environment = {},
+                                 .stdout_path = {},
+                                 .signal = SIGKILL,
+                                 .signal_after = "the checkpoint is what it says"});
   EXPECT_EQ(killed.exit_code, 128 + SIGKILL);
   const ProcessResult result = run_export();
   ASSERT_EQ(result.exit_code, 0) << result.err;

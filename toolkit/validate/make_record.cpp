@@ -19,8 +19,10 @@ std::string today() {
 
 /// "emulated" where any layer's arithmetic is, as on a CPU, which has no FP8 units; else "real".
 std::string arithmetic_text(const Fields& side) {
-  const Fields counts = side.object("arithmetic");
-  return counts.optional_whole("emulated").value_or(0) > 0 ? "emulated" : "real";
+  for (const auto& [kind, layers] : side.object("arithmetic").value().items()) {
+    if (kind.starts_with("emulated")) return "emulated";
+  }
+  return "real";
 }
 
 /// The name of the processor that a device stands for: "cuda:0 (…)" is a GPU of `ditq version`.
