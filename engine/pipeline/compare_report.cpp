@@ -99,6 +99,11 @@ Json output_json(const OutputMetrics& metrics) {
   return out;
 }
 
+/// How many decoded values were no numbers; null for files, which hold 8 bits.
+Json non_finite_json(const ResultHealth& health) {
+  return health.decoded_values > 0 ? Json(health.non_finite_pixels) : Json(nullptr);
+}
+
 Json run_json(const ComparedRun& run, std::size_t index) {
   const RunMeasurements& measured = run.measured;
   return {{"index", index},
@@ -110,6 +115,9 @@ Json run_json(const ComparedRun& run, std::size_t index) {
           {"picture_findings",
            {{"reference", to_json(findings_of(run.reference))},
             {"candidate", to_json(findings_of(run.candidate))}}},
+          {"non_finite_pixels",
+           {{"reference", non_finite_json(run.reference)},
+            {"candidate", non_finite_json(run.candidate)}}},
           {"output_files",
            {{"reference", path_or_null(run.reference_file)},
             {"candidate", path_or_null(run.candidate_file)}}}};

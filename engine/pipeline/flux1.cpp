@@ -421,10 +421,11 @@ Tensor Flux1Pipeline::predict_noise(const PictureRequest& request,
   return stacked(noise, 1);
 }
 
-[[noreturn]] void refuse_non_finite() {
+[[noreturn]] void refuse_non_finite(std::int64_t count, std::int64_t of) {
   throw Error(
       ErrorCode::not_a_number, "the decoded picture holds NaN or infinite pixels",
-      {.advice = "The checkpoint or its scales are damaged, or the latents are; try --dtype fp32"});
+      {.found = fmt::format("{} of {} values", count, of),
+       .advice = "The checkpoint or its scales are damaged, or the latents are; try --dtype fp32"});
 }
 
 Generation Flux1Pipeline::generate(const PictureRequest& request,
@@ -466,7 +467,9 @@ Generation Flux1Pipeline::generate(const PictureRequest& request,
   const Tensor pixels =
       vae_.decode(unpack_latents(latents, latent_side(request.height), latent_side(request.width)));
   out.non_finite_pixels = count_non_finite(pixels);
-  if (out.non_finite_pixels > 0 && !request.accept_non_finite) refuse_non_finite();
+  if (out.non_finite_pixels > 0 && !request.accept_non_finite) {
+    refuse_non_finite(out.non_finite_pixels, pixels.numel());
+  }
   out.picture = to_picture(pixels);
   watch.stage("DecodingStage");
   if (device_.is_cuda()) report_memory(plan);

@@ -93,6 +93,7 @@ Json request_document(const GenerateRequest& request,
           {"clip_tokenizer", request.run.clip_tokenizer},
           {"attention_backend", attention.name()},
           {"fp8_attention_steps", attention.fp8 ? Json(attention.range) : Json(nullptr)},
+          {"dit_cpu_offload", request.run.dit_cpu_offload},
           {"dtype", request.run.dtype}};
 }
 

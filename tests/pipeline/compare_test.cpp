@@ -363,6 +363,30 @@ TEST(CompareFiles, ComparesFoldersOfFrames) {
               HasSubstr("numbers of frames"));
 }
 
+#ifdef DITQ_HAS_VIDEO
+TEST(CompareFiles, ComparesVideosWithFoldersOfTheirFrames) {
+  const test::TemporaryFolder folder;
+  fs::create_directory(folder / "frames");
+  std::vector<Picture> frames;
+  for (std::int64_t i = 0; i < 6; ++i) {
+    frames.push_back(test::rule_picture(20, 9, i));
+    write_png(folder / ("frames/" + std::to_string(i) + ".png"), frames.back());
+  }
+  write_text(folder / "a.avi", test::avi_of(frames));
+  CompareRequest request = files(folder / "a.avi", folder / "frames");
+  request.require = "ssim>=1,pixel_mae<=0";
+  const CompareResult found = compare(request);
+  EXPECT_THAT(found.missed, IsEmpty());
+  EXPECT_EQ(found.report["output_metrics"]["num_frames"], 6);
+  frames[4] = test::flat_picture(20, 1, 2, 3);
+  frames[4].height = 9;
+  frames[4].pixels.resize(20 * 9 * 3);
+  write_text(folder / "b.avi", test::avi_of(frames));
+  EXPECT_THAT(compare(files(folder / "a.avi", folder / "b.avi")).findings,
+              ElementsAre(HasSubstr("frame 4 is blank: every pixel is #010203")));
+}
+#endif
+
 /// Two steps of 64 x 64 on the bundled pipeline: enough to see both sides run.
 CompareRequest checkpoints() {
   CompareRequest out;

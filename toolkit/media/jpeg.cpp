@@ -12,8 +12,10 @@
 namespace ditq {
 namespace {
 
-/// A progressive file may repeat scans, each of which costs a pass over the whole picture; encoders write about ten.
+/// A progressive file may repeat scans, each of which costs a pass over the whole picture; encoders write about ten. Large
+/// pictures get 16 at least.
 constexpr int kMaxScans = 100;
+constexpr std::int64_t kMaxScannedPixels = 16 * kMaxPixels;
 
 /// libjpeg's error handler with what it jumps back to, and the message of the error that jumped.
 struct Errors {
@@ -45,7 +47,11 @@ void on_message(j_common_ptr info, int level) {
 
 void on_progress(j_common_ptr info) {
   auto& reader = *reinterpret_cast<jpeg_decompress_struct*>(info);
-  if (reader.input_scan_number > kMaxScans) stop_with(reader, "the file has too many scans");
+  const std::int64_t pixels = std::int64_t{reader.image_width} * reader.image_height;
+  if (reader.input_scan_number > kMaxScans ||
+      reader.input_scan_number * pixels > kMaxScannedPixels) {
+    stop_with(reader, "the file has too many scans");
+  }
 }
 
 /// libjpeg's reader with its clean-up.
