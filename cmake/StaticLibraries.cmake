@@ -1,6 +1,6 @@
 # Third-party libraries from Debian's static archives, for programs that travel: those archives whose code may stand in a
-# shared library. Debian builds those of libpng, libjpeg and zlib without -fPIC and has none of {fmt} and simdjson; scripts/package takes
-# these five along as shared libraries.
+# shared library. Debian builds those of libpng, libjpeg and zlib without -fPIC and has none of {fmt} and simdjson;
+# scripts/package takes these five along as shared libraries.
 
 # use_archive(TARGET FILE): TARGET, an imported library, becomes the archive FILE of the same package.
 function(use_archive target file)
