@@ -2,6 +2,7 @@
 
 #include "pipeline/flux1.h"
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <functional>
@@ -399,7 +400,10 @@ MemoryPlan Flux1Pipeline::plan_run(const PictureRequest& request) {
     return plan_memory(weight_bytes_, transformer_.dims(), vae_.config(), size, dtype_);
   };
   MemoryPlan plan = plan_of();
-  if (!vae_tiling_ && vae_.config().tile_latent_side() != 0 && !fits(plan)) {
+  // A tile's side, or 0 where the VAE has none.
+  const std::int64_t tile = vae_.config().tile_latent_side() * vae_.config().scale();
+  const bool cuts = tile != 0 && std::max(request.height, request.width) > tile;
+  if (!vae_tiling_ && cuts && !fits(plan)) {
     tiled_ = size.tiled = true;
     plan = plan_of();
     log_info(
