@@ -32,7 +32,7 @@ endif()
 if(DITQ_CCACHE)
   set(CMAKE_CUDA_COMPILER_LAUNCHER "${DITQ_CCACHE}")
 endif()
-set(ditq_cuda_options "")
+set(ditq_cuda_options --compress-mode=size)  # of the code for all architectures
 foreach(architecture ${DITQ_CUDA_ARCHITECTURES})
   list(APPEND ditq_cuda_options "-gencode=arch=compute_${architecture},code=sm_${architecture}")
 endforeach()

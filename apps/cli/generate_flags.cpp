@@ -105,6 +105,9 @@ void GenerateFlags::declare_run() {
   flags_.add("fp8-attention-steps", request_.run.fp8_attention_steps, "FIRST:LAST",
              "Steps in which --attention-backend fp8 counts, as a slice of Python's (1:-1: all but "
              "the first and the last; ':' all)");
+  flags_.add("vae-tiling", vae_tiling_,
+             "Decode in tiles of the VAE's training size, with blended seams: less memory, other "
+             "pixels (default: on a GPU that has no room for whole pictures)");
   flags_.add("dit-cpu-offload", request_.run.dit_cpu_offload, "Offload the transformer").hidden();
 }
 
@@ -130,6 +133,7 @@ void GenerateFlags::finish_sampling() {
 }
 
 void GenerateFlags::finish_run() const {
+  if (flags_.given("vae-tiling")) request_.run.vae_tiling = vae_tiling_;
   if (request_.run.device.empty() || is_device(request_.run.device)) return;
   throw Error(ErrorCode::usage, "--device: unknown device",
               {.expected = "cpu, cuda or cuda:N", .found = "'" + request_.run.device + "'"});

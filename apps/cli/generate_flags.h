@@ -26,6 +26,7 @@ class GenerateFlags {
   Flags& flags_;
   GenerateRequest& request_;
   bool is_4k_ = false, is_2k_ = false, is_1080p_ = false, is_720p_ = false;
+  bool vae_tiling_ = false;
 };
 
 /// Expands repository ids and checks that every path is there and every overridden component is one of the pipeline.

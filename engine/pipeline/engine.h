@@ -35,6 +35,8 @@ struct RunOptions {
   std::string fp8_accumulation = "fast";  ///< on a GPU: fast or precise
   std::string attention_backend;          ///< auto (or empty), fp8, or a backend's name
   std::string fp8_attention_steps = "1:-1";  ///< the steps in which fp8 counts, as a slice of all
+  /// Whether the VAE decodes in tiles; nothing: on a GPU that has too little memory for whole pictures.
+  std::optional<bool> vae_tiling;
   bool dit_cpu_offload =
       false;  ///< asked for: forced off with a warning for FP8, unsupported otherwise
 };
@@ -219,7 +221,7 @@ class Engine {
 };
 
 /// Increased whenever this header changes; a program refuses an engine of another number.
-inline constexpr int kEngineInterface = 6;
+inline constexpr int kEngineInterface = 7;
 
 }  // namespace ditq
 

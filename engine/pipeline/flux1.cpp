@@ -2,6 +2,7 @@
 
 #include "pipeline/flux1.h"
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <functional>
@@ -118,7 +119,8 @@ class Flux1Pipeline : public Pipeline {
                   .device = device,
                   .layer_switch = std::move(layers)}),
         transformer_(weights_, parse_flux1_dims(source.config, source.config_path)),
-        steps_(transformer_) {
+        steps_(transformer_),
+        vae_tiling_(options.vae_tiling) {
     weights_.release_pages();
     check_components();
     describe(source, options);
@@ -154,6 +156,7 @@ class Flux1Pipeline : public Pipeline {
                              const PictureRequest& settings,
                              const Encoder& encode) const;
   MemoryPlan plan_run(const PictureRequest& request);
+  Tensor decode(const Tensor& latents, const PictureRequest& request) const;
   FlowMatchSchedule schedule_of(const PictureRequest& request) const;
   Velocity velocity(const PictureRequest& request,
                     const FlowMatchSchedule& schedule,
@@ -168,8 +171,10 @@ class Flux1Pipeline : public Pipeline {
   Flux1Transformer transformer_;
   Flux1Steps steps_;
   std::map<std::pair<std::string, std::int64_t>, TextStates> texts_;  ///< of predict_noise
-  std::size_t weight_bytes_ = 0;  ///< of all components on a GPU
-  MemoryPlan planned_;            ///< of the last run
+  std::size_t weight_bytes_ = 0;    ///< of all components on a GPU
+  MemoryPlan planned_;              ///< of the last run
+  std::optional<bool> vae_tiling_;  ///< as asked for
+  bool tiled_ = false;              ///< whether the run at hand decodes in tiles
   GenerationDefaults defaults_;
   PipelineDescription description_;
 };
@@ -377,18 +382,33 @@ Velocity kept(Velocity velocity, std::vector<Tensor>* noise) {
   };
 }
 
-/// What the run will take of a GPU; nothing on the CPU. Errors: out_of_memory.
+/// What the run will take of a GPU, nothing on the CPU; decides how the VAE decodes. Errors: out_of_memory; unsupported
+/// (tiles were asked for, and the VAE cannot).
 MemoryPlan Flux1Pipeline::plan_run(const PictureRequest& request) {
+  tiled_ = vae_tiling_.value_or(false);
+  if (tiled_) vae_.tiling();
   if (!device_.is_cuda()) return {};
-  const MemoryPlan plan = plan_memory(
-      weight_bytes_, transformer_.dims(), vae_.config(),
-      {.text_tokens = request.max_sequence_length,
-       .image_tokens = latent_side(request.height) / 2 * (latent_side(request.width) / 2),
-       .height = request.height,
-       .width = request.width,
-       .steps = request.steps,
-       .expands_weights = description_.scheme == "nvfp4"},
-      dtype_);
+  PictureSize size{
+      .text_tokens = request.max_sequence_length,
+      .image_tokens = latent_side(request.height) / 2 * (latent_side(request.width) / 2),
+      .height = request.height,
+      .width = request.width,
+      .steps = request.steps,
+      .expands_weights = description_.scheme == "nvfp4",
+      .tiled = tiled_};
+  const auto plan_of = [&] {
+    return plan_memory(weight_bytes_, transformer_.dims(), vae_.config(), size, dtype_);
+  };
+  MemoryPlan plan = plan_of();
+  // A tile's side, or 0 where the VAE has none.
+  const std::int64_t tile = vae_.config().tile_latent_side() * vae_.config().scale();
+  const bool cuts = tile != 0 && std::max(request.height, request.width) > tile;
+  if (!vae_tiling_ && cuts && !fits(plan)) {
+    tiled_ = size.tiled = true;
+    plan = plan_of();
+    log_info(
+        "memory: no room for decoding whole pictures: the VAE decodes in tiles (--vae-tiling)");
+  }
   check_memory(plan, plan != planned_);
   planned_ = plan;
   return plan;
@@ -428,6 +448,13 @@ Tensor Flux1Pipeline::predict_noise(const PictureRequest& request,
        .advice = "The checkpoint or its scales are damaged, or the latents are; try --dtype fp32"});
 }
 
+/// Packed latents to pixels, [1, 3, height, width].
+Tensor Flux1Pipeline::decode(const Tensor& latents, const PictureRequest& request) const {
+  const Tensor cells =
+      unpack_latents(latents, latent_side(request.height), latent_side(request.width));
+  return tiled_ ? vae_.decode_tiled(cells) : vae_.decode(cells);
+}
+
 Generation Flux1Pipeline::generate(const PictureRequest& request,
                                    const std::function<void()>& on_step) {
   Generation out{.prompt = request.prompt,
@@ -464,8 +491,7 @@ Generation Flux1Pipeline::generate(const PictureRequest& request,
   if (request.keep_noise) out.trajectory.noise = stacked(noise, 1);
   watch.stage("DenoisingStage");
 
-  const Tensor pixels =
-      vae_.decode(unpack_latents(latents, latent_side(request.height), latent_side(request.width)));
+  const Tensor pixels = decode(latents, request);
   out.non_finite_pixels = count_non_finite(pixels);
   if (out.non_finite_pixels > 0 && !request.accept_non_finite) {
     refuse_non_finite(out.non_finite_pixels, pixels.numel());

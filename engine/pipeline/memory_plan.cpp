@@ -20,6 +20,27 @@ constexpr double kRowsPerToken = 17;
 /// output, and what cuDNN works in.
 constexpr double kPicturesAtOnce = 6;
 
+/// What the VAE's largest layer takes of memory, in bytes.
+double decoding_bytes(const AutoencoderKlConfig& vae, const PictureSize& size, double element) {
+  const auto& channels = vae.block_out_channels;
+  const auto widest = static_cast<double>(channels[std::min<std::size_t>(1, channels.size() - 1)]);
+  const auto layer = [&](std::int64_t height, std::int64_t width) {
+    return static_cast<double>(height * width) * widest * element * kPicturesAtOnce;
+  };
+  if (!size.tiled) return layer(size.height, size.width);
+  const std::int64_t side = vae.tile_latent_side() * vae.scale();
+  // The picture and two rows of tiles stay beside the tile at hand.
+  const auto colours = static_cast<double>(vae.out_channels) * element;
+  const auto kept = static_cast<double>(size.height + 4 * side) * static_cast<double>(size.width);
+  return layer(std::min(side, size.height), std::min(side, size.width)) + kept * colours;
+}
+
+/// Bytes that a run may take: what the allocator keeps is ours to use.
+std::size_t available_bytes() {
+  const CudaMemory memory = cuda().memory();
+  return memory.free + memory.reserved;
+}
+
 std::string gib(std::size_t bytes) {
   return fmt::format("{:.2f}", static_cast<double>(bytes) / (1 << 30));
 }
@@ -39,19 +60,18 @@ MemoryPlan plan_memory(std::size_t weights,
       static_cast<double>(size.steps * (12 * dims.num_layers + 3 * dims.num_single_layers + 2));
   // The largest weights, D x 4 D, of both streams at a time; the blocks' outputs do not fit into what they leave.
   const double expanded = size.expands_weights ? 2 * 5 * hidden * hidden * element : 0;
-  const auto& channels = vae.block_out_channels;
-  const auto widest = static_cast<double>(channels[std::min<std::size_t>(1, channels.size() - 1)]);
-  const auto pixels = static_cast<double>(size.height * size.width);
   return {.weights = weights,
           .steps = static_cast<std::size_t>(
               (tokens * kRowsPerToken + modulations) * hidden * element + expanded),
-          .decoding = static_cast<std::size_t>(pixels * widest * element * kPicturesAtOnce)};
+          .decoding = static_cast<std::size_t>(decoding_bytes(vae, size, element))};
+}
+
+bool fits(const MemoryPlan& plan) {
+  return plan.total() <= available_bytes();
 }
 
 void check_memory(const MemoryPlan& plan, bool announce) {
-  const CudaMemory memory = cuda().memory();
-  // What the allocator keeps is ours to use.
-  const std::size_t available = memory.free + memory.reserved;
+  const std::size_t available = available_bytes();
   if (announce) {
     log_info(fmt::format("memory: {} GiB weights + {} steps + {} decoding = {} of {} GiB",
                          gib(plan.weights), gib(plan.steps), gib(plan.decoding), gib(plan.total()),
@@ -61,7 +81,7 @@ void check_memory(const MemoryPlan& plan, bool announce) {
   throw Error(ErrorCode::out_of_memory, "the run does not fit into the GPU's memory",
               {.expected = gib(plan.total()) + " GiB",
                .found = gib(available) + " GiB",
-               .advice = "A smaller --height and --width, an FP8 transformer as "
+               .advice = "A smaller --height and --width, --vae-tiling true, an FP8 transformer as "
                          "--transformer-path, or --device cpu"});
 }
 

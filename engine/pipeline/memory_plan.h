@@ -28,6 +28,7 @@ struct PictureSize {
   std::int64_t width = 0;
   std::int64_t steps = 0;
   bool expands_weights = false;  ///< products expand packed weights in front of them
+  bool tiled = false;            ///< the VAE decodes in tiles
 };
 
 /// The plan of a run of FLUX.1 with `weights` bytes loaded.
@@ -36,6 +37,9 @@ MemoryPlan plan_memory(std::size_t weights,
                        const AutoencoderKlConfig& vae,
                        const PictureSize& size,
                        at::ScalarType dtype);
+
+/// Whether the device has that much left.
+bool fits(const MemoryPlan& plan);
 
 /// Refuses a plan that is larger than what the device has left, and says it where `announce` asks for that. Errors:
 /// out_of_memory, with what would make it fit.

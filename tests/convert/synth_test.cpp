@@ -3,7 +3,10 @@
 #include <cmath>
 #include <fstream>
 #include <iterator>
+#include <map>
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <gtest/gtest.h>
 
 #include "base/error.h"
@@ -11,6 +14,7 @@
 #include "convert/random_tensor.h"
 #include "family/check_tensors.h"
 #include "family/flux1.h"
+#include "family/flux1_components.h"
 #include "family/registry.h"
 #include "format/checkpoint.h"
 #include "quant/config.h"
@@ -73,6 +77,73 @@ TEST(Synth, EqualSeedsGiveEqualBytes) {
   EXPECT_NE(read_bytes(folder / "a" + kFile), read_bytes(folder / "c" + kFile));
 }
 
+SynthRequest tiny_pipeline(const std::string& folder) {
+  SynthRequest request = tiny("fp8", folder);
+  request.all_components = true;
+  request.tokenizers_from = test::tiny_flux();
+  return request;
+}
+
+TEST(Synth, MakesAWholePipeline) {
+  const test::TemporaryFolder folder;
+  const SynthStatistics made = synth(tiny_pipeline(folder / "out"));
+  EXPECT_EQ(made.quantized_layers, 52u);
+  const Json index = read_json(folder / "out/model_index.json");
+  EXPECT_EQ(index.at("_class_name"), "FluxPipeline");
+  for (const auto& [name, value] : index.items()) {
+    if (!value.is_array() || value[1].is_null()) continue;
+    EXPECT_FALSE(read_bytes(folder / "out" + "/" + name +
+                            (name == "scheduler"         ? "/scheduler_config.json"
+                             : name.starts_with("token") ? "/tokenizer_config.json"
+                                                         : "/config.json"))
+                     .empty())
+        << name;
+  }
+  EXPECT_EQ(read_bytes(folder / "out/tokenizer_2/spiece.model"),
+            read_bytes(test::tiny_flux() / "tokenizer_2/spiece.model"));
+  std::uint64_t tensors = 0;
+  for (const char* component : {"transformer", "text_encoder", "text_encoder_2", "vae"}) {
+    tensors += Checkpoint::open(folder / "out" + "/" + component).tensors().size();
+  }
+  EXPECT_EQ(made.tensors, tensors);
+}
+
+TEST(Synth, MakesTheSameTransformerWithAndWithoutAPipeline) {
+  const test::TemporaryFolder folder;
+  synth(tiny_pipeline(folder / "pipeline"));
+  synth(tiny("fp8", folder / "alone"));
+  EXPECT_EQ(read_bytes(folder / "pipeline/transformer" + kFile),
+            read_bytes(folder / "alone" + kFile));
+}
+
+/// The tensors of a list of lines "name 3x4", as they are published.
+std::map<std::string, std::string> published(const std::string& list) {
+  std::map<std::string, std::string> out;
+  std::ifstream in(test::data("models/" + list));
+  for (std::string name, extents; in >> name >> extents;) out[name] = extents;
+  return out;
+}
+
+TEST(Synth, GivesComponentsTheTensorsOfThePublishedOnes) {
+  for (const char* variant : {"dev", "schnell"}) {
+    const PipelineComponents all = flux1_components(variant);
+    ASSERT_EQ(all.models.size(), 3u);
+    for (const ComponentModel& model : all.models) {
+      std::map<std::string, std::string> found;
+      for (const ComponentTensor& tensor : model.tensors) {
+        const std::string prefix = "text_model.";
+        found[tensor.name.substr(tensor.name.starts_with(prefix) ? prefix.size() : 0)] =
+            fmt::format("{}", fmt::join(tensor.shape, "x"));
+      }
+      auto expected = published(model.folder == "vae"            ? "flux1_vae.names"
+                                : model.folder == "text_encoder" ? "clip_l.names"
+                                                                 : "t5_xxl.names");
+      expected.erase("encoder.embed_tokens.weight");  // shared.weight by another name
+      EXPECT_EQ(found, expected) << model.folder;
+    }
+  }
+}
+
 TEST(Synth, KeepsTheDocumentedFallbackSetInBf16) {
   const test::TemporaryFolder folder;
   SynthRequest request = tiny("fp8", folder / "out");
@@ -101,6 +172,13 @@ TEST(Synth, RefusesWhatItDoesNotKnow) {
   EXPECT_EQ(code([](auto& r) { r.family = "flux9"; }), ErrorCode::usage);
   EXPECT_EQ(code([](auto& r) { r.scheme = "int3"; }), ErrorCode::usage);
   EXPECT_EQ(code([](auto& r) { r.fallback_set = "all"; }), ErrorCode::usage);
+  EXPECT_EQ(code([](auto& r) { r.all_components = true; }), ErrorCode::usage);
+  EXPECT_EQ(code([](auto& r) { r.tokenizers_from = test::tiny_flux(); }), ErrorCode::usage);
+  EXPECT_EQ(code([](auto& r) {
+              r.all_components = true;
+              r.tokenizers_from = "/nowhere";
+            }),
+            ErrorCode::file_not_found);
 }
 
 TEST(RandomTensor, PartsAreThoseOfTheWhole) {

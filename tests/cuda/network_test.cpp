@@ -298,6 +298,15 @@ TEST(CudaEncoders, AgreeWithTheCpu) {
   };
   EXPECT_GE(test::cosine(vae(at::kFloat, kGpu), vae(at::kFloat, at::kCPU)), 0.99999);
   EXPECT_GE(test::cosine(vae(at::kBFloat16, kGpu), vae(at::kFloat, at::kCPU)), 0.999);
+  const auto tiles = [&](at::ScalarType dtype, at::Device device) {
+    AutoencoderKlConfig cut = AutoencoderKlConfig::parse(config("vae"), "config.json");
+    cut.sample_size = 64;
+    return AutoencoderKl(weights("vae", dtype, device), cut)
+        .decode_tiled(on_device(latents, device))
+        .cpu();
+  };
+  EXPECT_GE(test::cosine(tiles(at::kFloat, kGpu), tiles(at::kFloat, at::kCPU)), 0.99999);
+  EXPECT_GE(test::cosine(tiles(at::kBFloat16, kGpu), tiles(at::kFloat, at::kCPU)), 0.999);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "format/safetensors.h"
+#include "pipeline/memory_plan.h"
 #include "support/tensors.h"
 #include "tensor/create.h"
 
@@ -58,6 +59,40 @@ ErrorCode error_of(const GenerateRequest& request) {
     return error.code();
   }
   return ErrorCode::check_failed;
+}
+
+TEST(Generate, DecodesInTilesWhereAskedFor) {
+  GenerateRequest request = small_request();
+  request.width = 320;  // tiles are 256 pixels wide
+  const Picture whole = run(request).front().picture;
+  request.run.vae_tiling = true;
+  const Picture tiled = run(request).front().picture;
+  EXPECT_EQ(tiled.width, 320);
+  EXPECT_NE(tiled.pixels, whole.pixels);
+  request.width = 256;
+  const Picture small = run(request).front().picture;
+  request.run.vae_tiling = false;
+  EXPECT_EQ(run(request).front().picture.pixels, small.pixels);
+}
+
+TEST(MemoryPlan, TilesBoundWhatDecodingTakes) {
+  AutoencoderKlConfig vae;
+  vae.block_out_channels = {128, 256, 512, 512};
+  vae.sample_size = 1024;
+  const auto decoding = [&](std::int64_t side, bool tiled) {
+    return plan_memory(0, Flux1Dims(), vae,
+                       {.text_tokens = 512,
+                        .image_tokens = side / 16 * (side / 16),
+                        .height = side,
+                        .width = side,
+                        .steps = 28,
+                        .tiled = tiled},
+                       at::kBFloat16)
+        .decoding;
+  };
+  // Whole pictures grow with their area; of tiles, only the picture itself does.
+  EXPECT_EQ(decoding(4096, false), 16 * decoding(1024, false));
+  EXPECT_LT(decoding(4096, true), 2 * decoding(1024, true));
 }
 
 TEST(Generate, F32TrajectoryAndPictureAreTheGoldenOnes) {

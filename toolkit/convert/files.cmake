@@ -9,6 +9,7 @@ set(files component_source.cpp
   fp8_profile.cpp
   fp8_source.cpp
   ignore_list.cpp
+  made_tensors.cpp
   modelopt_config.cpp
   name_variants.cpp
   normalized_view.cpp
@@ -25,5 +26,6 @@ set(files component_source.cpp
   side_files.cpp
   stored_modules.cpp
   synth.cpp
+  synth_transformer.cpp
   tensor_blocks.cpp
   write_output.cpp)

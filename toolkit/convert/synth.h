@@ -16,6 +16,8 @@ struct SynthRequest {
   std::string output_dir;
   std::uint64_t seed = 0;
   bool overwrite = false;
+  bool all_components = false;  ///< the whole pipeline: text encoders, VAE and scheduler too
+  std::string tokenizers_from;  ///< with all_components: a pipeline whose tokenizers are copied
 };
 
 struct SynthStatistics {
@@ -29,9 +31,10 @@ struct SynthStatistics {
 /// The variants that can be made, such as "flux1/dev".
 std::vector<std::string> synth_variants();
 
-/// Writes a transformer folder: normally distributed weights whose outputs neither grow nor vanish from layer to layer,
-/// scales as a calibration would find them. Equal requests write equal bytes, whatever the number of threads.
-/// Errors: usage for a family, variant, scheme or set that is not known; output_exists, output_busy, storage, interrupted.
+/// Writes a transformer folder, or with all_components a pipeline's: normally distributed weights whose outputs neither
+/// grow nor vanish from layer to layer, scales as a calibration would find them. Equal requests write equal bytes, whatever the number of threads.
+/// Errors: usage for a family, variant, scheme or set that is not known and for all_components without tokenizers;
+/// file_not_found for tokenizers; output_exists, output_busy, storage, interrupted.
 SynthStatistics synth(const SynthRequest& request);
 
 /// What stdout prints.

@@ -4,6 +4,7 @@ set(files
   detect.cpp
   dialect.cpp
   flux1.cpp
+  flux1_components.cpp
   flux2.cpp
   hunyuan_video.cpp
   ltx2.cpp

@@ -227,6 +227,7 @@ AutoencoderKlConfig AutoencoderKlConfig::parse(const Json& config, const std::st
   c.mid_block_add_attention = reader.flag("mid_block_add_attention", c.mid_block_add_attention);
   c.use_post_quant_conv = reader.flag("use_post_quant_conv", c.use_post_quant_conv);
   c.scaling_factor = reader.positive("scaling_factor", c.scaling_factor);
+  c.sample_size = reader.integer("sample_size", c.sample_size, kWidest);
   if (reader.has("shift_factor")) c.shift_factor = reader.number("shift_factor", 0.0);
   check_fixed(c, reader);
   if (c.block_out_channels.size() > 8) {
@@ -319,11 +320,35 @@ AutoencoderKl::~AutoencoderKl() = default;
 AutoencoderKl::AutoencoderKl(AutoencoderKl&&) noexcept = default;
 AutoencoderKl& AutoencoderKl::operator=(AutoencoderKl&&) noexcept = default;
 
-Tensor AutoencoderKl::decode(const Tensor& latents) const {
+Tensor AutoencoderKl::from_pipeline(const Tensor& latents) const {
   DITQ_ASSERT(latents.dim() == 4 && latents.size(1) == config_.latent_channels);
-  const Tensor z =
-      latents.to(network_->dtype).div(config_.scaling_factor).add(config_.shift_factor);
+  return latents.to(network_->dtype).div(config_.scaling_factor).add(config_.shift_factor);
+}
+
+Tensor AutoencoderKl::decode_plain(const Tensor& z) const {
   return (*network_)(network_->post_quant_conv ? (*network_->post_quant_conv)(z) : z);
+}
+
+Tensor AutoencoderKl::decode(const Tensor& latents) const {
+  return decode_plain(from_pipeline(latents));
+}
+
+Tiling AutoencoderKl::tiling() const {
+  const Tiling out{.latent_side = config_.tile_latent_side(), .scale = config_.scale()};
+  if (out.latent_side == 0) {
+    throw Error(ErrorCode::unsupported, "this VAE cannot decode in tiles",
+                {.expected = fmt::format("sample_size to be a multiple of {}", 4 * out.scale),
+                 .found = std::to_string(config_.sample_size),
+                 .advice = "--vae-tiling false decodes whole pictures"});
+  }
+  return out;
+}
+
+Tensor AutoencoderKl::decode_tiled(const Tensor& latents) const {
+  const Tiling tiling = this->tiling();
+  const Tensor z = from_pipeline(latents);
+  if (!tiling.cuts(z)) return decode_plain(z);
+  return decode_in_tiles(z, tiling, [this](const Tensor& tile) { return decode_plain(tile); });
 }
 
 }  // namespace ditq

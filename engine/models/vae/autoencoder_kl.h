@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "models/vae/tiled_decode.h"
 #include "nn/check_weights.h"
 #include "tensor/weights.h"
 
@@ -25,9 +26,15 @@ struct AutoencoderKlConfig {
   bool use_post_quant_conv = true;  ///< a 1x1 convolution before the decoder
   double scaling_factor = 0.18215;  ///< pipelines work on (latents - shift_factor) * scaling_factor
   double shift_factor = 0.0;
+  std::int64_t sample_size = 32;  ///< pixels of a side in training; the side of a tile
 
   /// Pixels per latent cell, in each direction.
   std::int64_t scale() const { return std::int64_t{1} << (block_out_channels.size() - 1); }
+
+  /// Cells of a tile's side as diffusers cuts them, or 0 where its tiles would not fit together.
+  std::int64_t tile_latent_side() const {
+    return sample_size % (4 * scale()) == 0 ? sample_size / scale() : 0;
+  }
 
   /// Errors: json_type; bad_config, listing all problems. `path` names the document. `force_upcast`
   /// is not read: FLUX's pipeline decodes in the run's dtype whatever it says. Source: diffusers
@@ -56,10 +63,20 @@ class AutoencoderKl {
   /// .mid_block, .up_blocks.N, .output.
   Tensor decode(const Tensor& latents) const;
 
+  /// The same in tiles where the latents are larger than one: seams are blended, the picture differs from decode's.
+  /// Errors: unsupported, where tile_latent_side() is 0.
+  Tensor decode_tiled(const Tensor& latents) const;
+
+  /// Errors: as decode_tiled, before there are latents.
+  Tiling tiling() const;
+
   const AutoencoderKlConfig& config() const { return config_; }
 
  private:
   struct Network;
+  Tensor from_pipeline(const Tensor& latents) const;
+  Tensor decode_plain(const Tensor& z) const;
+
   AutoencoderKlConfig config_;
   std::unique_ptr<const Network> network_;
 };

@@ -2,11 +2,12 @@
 """Cuts the tracked goldens of text encoders and VAE out of the full golden set, and lists full-size tensors.
 
 usage: cut.py GOLDEN_DIR OUT_DIR      (GOLDEN_DIR: the folder golden of the data, holding flux1-tiny/ and families/)
-needs: torch, safetensors, transformers
+needs: torch, safetensors, transformers, diffusers
 """
 import lzma, sys
 from pathlib import Path
 import torch
+from diffusers import AutoencoderKL
 from safetensors import safe_open
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
@@ -41,6 +42,16 @@ cut = {"latents": vae["latents_unpacked"], "decoder.output": vae["decoder.output
 for name in ("decoder.conv_in", "decoder.mid_block", "decoder.up_blocks.0"):
     cut[name] = vae[name][:, :, ::8, ::8]
 write("vae_fp32.safetensors", cut, meta)
+
+
+# diffusers' own tiles, small ones.
+tiny = AutoencoderKL.from_pretrained(Path(__file__).resolve().parents[3] / "models/tiny-flux/vae", torch_dtype=torch.float32)
+tiny.enable_tiling()
+tiny.tile_sample_min_size, tiny.tile_latent_min_size = 64, 8
+scaled = vae["latents_unpacked"][:, :, :21, :27] / tiny.config.scaling_factor + tiny.config.shift_factor
+with torch.no_grad():
+    picture = tiny.decode(scaled, return_dict=False)[0]
+write("vae_tiled_fp32.safetensors", {"tiled": picture[:, :, ::9, ::9]}, meta)
 
 
 def names(file, model):
