@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/regex.h"
 #include "commands.h"
+#include "compare_report.h"
 #include "engine_loader.h"
 #include "flags.h"
 #include "generate_flags.h"
@@ -103,7 +104,10 @@ void declare_measure(Flags& flags, CompareRequest& request, CompareFlags& more) 
       .path();
   flags.add("save-output-dir", request.save_output_dir, "DIR", "Keep both sides' pictures here")
       .path();
-  flags.add("report", more.report, "FILE", "A report to look at").hidden();
+  flags
+      .add("report", more.report, "FILE",
+           "Write a page to look at (.html): pictures, steps, layers, settings")
+      .path();
   flags.add("reference-fp4-gemm-backend", request.reference_fp4_gemm_backend, "NAME",
             "The reference's FP4 kernel; see --fp4-gemm-backend");
   flags.add("candidate-fp4-gemm-backend", request.candidate_fp4_gemm_backend, "NAME",
@@ -251,10 +255,7 @@ ExitCode run_compare(const Arguments& arguments) {
   if (!flags.parse(arguments)) return ExitCode::done;
 
   sglang.check();
-  if (!more.report.empty()) {
-    throw Error(ErrorCode::unsupported, "--report is not built yet",
-                {.advice = "--output-json writes the same numbers as JSON"});
-  }
+  require_folder_of(more.report);
   check_require(request.require);
   shared.finish_sampling();
   shared.finish_run();
@@ -266,7 +267,9 @@ ExitCode run_compare(const Arguments& arguments) {
   request.generate.command = {"ditq", "compare"};
   request.generate.command.insert(request.generate.command.end(), arguments.begin(),
                                   arguments.end());
-  return report(load_engine().compare(request));
+  const CompareResult result = load_engine().compare(request);
+  if (!more.report.empty()) write_compare_report(more.report, request, result);
+  return report(result);
 }
 
 }  // namespace ditq

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "commands.h"
+#include "compare_report.h"
 #include "engine_loader.h"
 #include "sglang_flags.h"
 #include "support_files.h"
@@ -52,13 +53,6 @@ std::string ask_machine(const WorkFolder& work, const std::string& program) {
     throw Error(ErrorCode::device, "'ditq version' did not end well",
                 {.found = std::to_string(code)});
   return read_text(file);
-}
-
-/// A place that cannot be written to is known before hours of work. Errors: storage.
-void require_folder_of(const std::string& file) {
-  if (file.empty() || fs::is_directory(fs::absolute(file).parent_path())) return;
-  throw Error(ErrorCode::storage, "the record's folder is not there",
-              {.path = fs::absolute(file).parent_path().string()});
 }
 
 void print_cases(const std::vector<SupportCase>& cases) {

@@ -157,6 +157,7 @@ std::vector<std::string> ValidateFlags::shared_flags() const {
   for (const auto& [name, value] : words) {
     if (flags_.given(name)) take(name, *value);
   }
+  if (run.vae_tiling) take("vae-tiling", *run.vae_tiling ? "true" : "false");
   return out;
 }
 

@@ -133,6 +133,8 @@ class Bench {
     const Side name = order_[visit];
     begin_peak_memory(device_);
     const Generation generation = make_picture();
+    // Whoever ran first had to decide; the other side decodes in the same way.
+    if (!generate_.run.vae_tiling) generate_.run.vae_tiling = pipeline_->description().vae_tiling;
     Json document = perf_document(generation, pipeline_->description(), *settings_,
                                   sources(name).model_path, generate_.command);
     document["tag"] = "cli_bench";

@@ -67,6 +67,7 @@ Json settings_json(const CompareRequest& request, const CheckpointRuns& runs) {
           {"nvfp4_activations", run.nvfp4_activations},
           {"fp8_accumulation", run.fp8_accumulation},
           {"fp8_attention_steps", run.fp8_attention_steps},
+          {"vae_tiling", runs.vae_tiling},
           {"dit_cpu_offload", run.dit_cpu_offload},
           {"warmup_runs", request.warmup_runs},
           {"measure_runs", request.measure_runs},

@@ -2,7 +2,6 @@
 
 #include <chrono>
 #include <filesystem>
-#include <fstream>
 #include <utility>
 
 #include <fmt/format.h>
@@ -27,25 +26,19 @@ struct KeptRun {
   Generation result;
 };
 
-/// Starts a new peak of resident memory, so that a run is not charged with the one before it.
-/// Source: proc(5), clear_refs.
-void reset_peak_memory() {
-  std::ofstream file("/proc/self/clear_refs");
-  file << "5" << std::flush;
-  if (!file)
-    log_verbose("this kernel keeps the process's highest peak of memory: peaks can only grow");
-}
-
 /// Runs one side's requests: the first one warmed up and measured, the others once.
 class Side {
  public:
+  /// `vae_tiling`: how the VAE decodes; nothing: as the request says.
   Side(const CompareRequest& request,
        const PipelineSources& sources,
+       std::optional<bool> vae_tiling,
        const std::string& fp4_gemm_backend,
        const std::string& attention_backend,
        const char* name)
       : request_(request) {
     RunOptions options = request.generate.run;
+    if (vae_tiling) options.vae_tiling = vae_tiling;
     if (!fp4_gemm_backend.empty()) options.fp4_gemm_backend = fp4_gemm_backend;
     if (!attention_backend.empty()) options.attention_backend = attention_backend;
     // The environment does not choose a side's FP4 backend: SGLang's tool clears the variable.
@@ -65,12 +58,12 @@ class Side {
     Generation out;
     for (std::int64_t i = 0; i < request_.measure_runs; ++i) {
       using Clock = std::chrono::steady_clock;
-      reset_peak_memory();
+      begin_peak_memory(pipeline_->description().device);
       const auto start = Clock::now();
       out = once(request, bar);
       facts.seconds.push_back(std::chrono::duration<double>(Clock::now() - start).count());
       facts.milliseconds.push_back(out.timings.total);
-      facts.peak_mb.push_back(process_memory().peak_mb);
+      facts.peak_mb.push_back(peak_memory_mb(pipeline_->description().device));
     }
     return out;
   }
@@ -233,7 +226,7 @@ CheckpointRuns run_checkpoints(const CompareRequest& request,
   CheckpointRuns out;
   std::vector<KeptRun> kept;
   {
-    Side side(request, request.reference, request.reference_fp4_gemm_backend,
+    Side side(request, request.reference, std::nullopt, request.reference_fp4_gemm_backend,
               request.reference_attention_backend, "reference");
     // What the request leaves open the reference decides, for the candidate too.
     out.settings = side.pipeline().resolve(request.generate);
@@ -245,8 +238,9 @@ CheckpointRuns run_checkpoints(const CompareRequest& request,
     kept = run_reference(side, out.settings, plan,
                          steps_of(request, plan.size(), out.settings.steps), noise);
     out.reference = std::move(side.facts);
+    out.vae_tiling = side.pipeline().description().vae_tiling;
   }
-  Side side(request, request.candidate, request.candidate_fp4_gemm_backend,
+  Side side(request, request.candidate, out.vae_tiling, request.candidate_fp4_gemm_backend,
             request.candidate_attention_backend, "candidate");
   // Whether the candidate can do the same is its own to say.
   side.pipeline().resolve(pinned(request.generate, out.settings));

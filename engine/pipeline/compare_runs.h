@@ -25,6 +25,7 @@ struct SideRuns {
 struct CheckpointRuns {
   PictureRequest settings;  ///< what both sides ran with; prompt and seed are those of the last run
   std::string device;
+  bool vae_tiling = false;  ///< whether both decoded in tiles
   SideRuns reference;
   SideRuns candidate;
   std::vector<ComparedRun> runs;

@@ -174,7 +174,6 @@ class Flux1Pipeline : public Pipeline {
   std::size_t weight_bytes_ = 0;    ///< of all components on a GPU
   MemoryPlan planned_;              ///< of the last run
   std::optional<bool> vae_tiling_;  ///< as asked for
-  bool tiled_ = false;              ///< whether the run at hand decodes in tiles
   GenerationDefaults defaults_;
   PipelineDescription description_;
 };
@@ -385,8 +384,8 @@ Velocity kept(Velocity velocity, std::vector<Tensor>* noise) {
 /// What the run will take of a GPU, nothing on the CPU; decides how the VAE decodes. Errors: out_of_memory; unsupported
 /// (tiles were asked for, and the VAE cannot).
 MemoryPlan Flux1Pipeline::plan_run(const PictureRequest& request) {
-  tiled_ = vae_tiling_.value_or(false);
-  if (tiled_) vae_.tiling();
+  description_.vae_tiling = vae_tiling_.value_or(false);
+  if (description_.vae_tiling) vae_.tiling();
   if (!device_.is_cuda()) return {};
   PictureSize size{
       .text_tokens = request.max_sequence_length,
@@ -395,7 +394,7 @@ MemoryPlan Flux1Pipeline::plan_run(const PictureRequest& request) {
       .width = request.width,
       .steps = request.steps,
       .expands_weights = description_.scheme == "nvfp4",
-      .tiled = tiled_};
+      .tiled = description_.vae_tiling};
   const auto plan_of = [&] {
     return plan_memory(weight_bytes_, transformer_.dims(), vae_.config(), size, dtype_);
   };
@@ -404,7 +403,7 @@ MemoryPlan Flux1Pipeline::plan_run(const PictureRequest& request) {
   const std::int64_t tile = vae_.config().tile_latent_side() * vae_.config().scale();
   const bool cuts = tile != 0 && std::max(request.height, request.width) > tile;
   if (!vae_tiling_ && cuts && !fits(plan)) {
-    tiled_ = size.tiled = true;
+    description_.vae_tiling = size.tiled = true;
     plan = plan_of();
     log_info(
         "memory: no room for decoding whole pictures: the VAE decodes in tiles (--vae-tiling)");
@@ -452,7 +451,7 @@ Tensor Flux1Pipeline::predict_noise(const PictureRequest& request,
 Tensor Flux1Pipeline::decode(const Tensor& latents, const PictureRequest& request) const {
   const Tensor cells =
       unpack_latents(latents, latent_side(request.height), latent_side(request.width));
-  return tiled_ ? vae_.decode_tiled(cells) : vae_.decode(cells);
+  return description_.vae_tiling ? vae_.decode_tiled(cells) : vae_.decode(cells);
 }
 
 Generation Flux1Pipeline::generate(const PictureRequest& request,

@@ -96,6 +96,10 @@ void begin_peak_memory(const std::string& device) {
   if (!file) log_verbose("this kernel keeps the process's highest peak of memory: peaks only grow");
 }
 
+double peak_memory_mb(const std::string& device) {
+  return memory_checkpoint(device)["peak_reserved_mb"].get<double>();
+}
+
 Json side_document(const PipelineDescription& pipeline, const PipelineSources& sources) {
   const std::string& weights = sources.transformer_weights_path;
   return {{"scheme", pipeline.scheme},

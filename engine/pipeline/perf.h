@@ -18,6 +18,8 @@ ProcessMemory process_memory();
 /// Begins a new peak of what perf.json calls reserved, so that a run is not charged with what came before it: the
 /// allocator's of a GPU; of a CPU (device "cpu") the process's resident memory. Source: proc(5), clear_refs.
 void begin_peak_memory(const std::string& device);
+/// That peak so far, in MiB.
+double peak_memory_mb(const std::string& device);
 
 /// What was loaded, in the keys of perf.json's meta: {"scheme", "scheme_source", "layers", "arithmetic",
 /// "quantized_activations", "weight_bytes", "attention_backend", "fp4_backend", "sources": {"model_path",

@@ -87,6 +87,8 @@ struct PipelineDescription {
   AttentionBackend attention;
   std::optional<Fp4Backend> fp4_backend;  ///< where there are NVFP4 layers or somebody chose one
   std::vector<LayerRecord> layers;        ///< of the transformer
+  bool vae_tiling =
+      false;  ///< whether the last run decoded in tiles: asked for, or for want of memory
 };
 
 class Pipeline {

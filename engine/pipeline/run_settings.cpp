@@ -59,6 +59,7 @@ Json settings_document(const RunSettings& settings, const PipelineDescription& p
           {"fp8_attention_steps", fp8_attention ? Json(pipeline.attention.range) : Json(nullptr)},
           {"fp4_gemm_backend",
            pipeline.fp4_backend ? Json(pipeline.fp4_backend->requested) : Json(nullptr)},
+          {"vae_tiling", pipeline.vae_tiling},
           {"offload", offload_document()},
           {"topology", topology_document()},
           {"graphs", gpu},  // a GPU's steps are recorded once and replayed (models/flux1_steps.h)

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "cli/ditq_program.h"
 #include "support/pictures.h"
@@ -49,6 +50,19 @@ TEST_F(CompareFilesCommand, FailsANoisyPicture) {
   const ProcessResult found = compare(noise_picture(64), {"--require", "ssim>=0.9"});
   EXPECT_EQ(found.exit_code, 1);
   EXPECT_THAT(found.err, AllOf(HasSubstr("is noise"), HasSubstr("ssim: worst frame 0")));
+}
+
+TEST_F(CompareFilesCommand, WritesAPageToLookAt) {
+  ASSERT_EQ(compare(disc_picture(64), {"--report", folder_ / "report.html"}).exit_code, 0);
+  const std::string page = read_text(folder_ / "report.html");
+  EXPECT_TRUE(page.starts_with("<!doctype html>"));
+  EXPECT_THAT(page, HasSubstr("data:image/png;base64,"));
+  // A missed bar is what one wants to look at.
+  ASSERT_EQ(
+      compare(disc_picture(64, 6), {"--require", "psnr>=28", "--report", folder_ / "missed.html"})
+          .exit_code,
+      1);
+  EXPECT_THAT(read_text(folder_ / "missed.html"), HasSubstr("psnr"));
 }
 
 TEST_F(CompareFilesCommand, PassesTheSamePicture) {

@@ -130,9 +130,10 @@ TEST(CompareCommand, RefusesFormsThatCannotBe) {
       ditq({"compare", "--reference", "a.png", "--candidate", "b.png", "--prompt", "x"}).exit_code,
       2);
   EXPECT_EQ(ditq({"compare", "--prompt", "x"}).exit_code, 2);
-  EXPECT_EQ(ditq({"compare", "--reference", "a.png", "--candidate", "b.png", "--report", "r.html"})
-                .exit_code,
-            4);
+  const ProcessResult nowhere = ditq(
+      {"compare", "--reference", "a.png", "--candidate", "b.png", "--report", "nowhere/r.html"});
+  EXPECT_EQ(nowhere.exit_code, 5);
+  EXPECT_THAT(nowhere.err, HasSubstr("nowhere"));
   for (const char* bars :
        {"cosine=0.9", "cosine>=", ">=1", "cosine>=0.9,", "cosine>=0.9;psnr>=1"}) {
     const ProcessResult result =

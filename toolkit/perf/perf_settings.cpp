@@ -51,6 +51,7 @@ constexpr std::array kSettings = {
     Setting{"/topology/ulysses_degree", Kind::number, "ulysses_degree"},
     Setting{"/topology/ring_degree", Kind::number, "ring_degree"},
     Setting{"/topology/enable_cfg_parallel", Kind::boolean, "enable_cfg_parallel"},
+    Setting{"/vae_tiling", Kind::boolean, "vae_tiling"},
     Setting{"/graphs", Kind::boolean, "graphs"},
     Setting{"/compile", Kind::boolean, "enable_torch_compile"},
     Setting{"/profiler", Kind::boolean, "profiler"},

@@ -44,9 +44,9 @@ struct ReportInput {
 /// As many pairs as a page shows; further ones, beginning with the best PSNR, are left out.
 inline constexpr std::size_t kMostReportPairs = 30;
 
-/// The pictures that the comparison names (runs[].output_files), of the kMostReportPairs worst runs that name both. Relative paths are taken from the
-/// folder where the command runs, and where nothing is there from that of the comparison's file. A picture that is not
-/// there is a warning, and missing on the page.
+/// The pictures that the comparison names (runs[].output_files), of the kMostReportPairs worst runs that name both.
+/// Relative paths are taken from the folder where the command runs, and where nothing is there from that of the
+/// comparison's file. A picture that is not there is a warning, and missing on the page.
 /// Errors: json_type; bad_picture and others of read_png, for a file that is there and is none.
 std::vector<ReportPair> read_report_pairs(const ReportInput& input);
 
