@@ -1,15 +1,19 @@
 #include "pipeline/machine_state.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <numeric>
 #include <optional>
+#include <sstream>
 #include <vector>
 
 #include <ATen/Parallel.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include "kernels/gpu_state.h"
 
@@ -73,6 +77,31 @@ Json to_json(const GpuState& state) {
           {"throttled_by", state.throttled_by}};
 }
 
+/// Time since the machine started, summed over its processors; null where /proc does not tell.
+/// Source: proc(5), /proc/stat and /proc/self/stat.
+Json processor_seconds(const fs::path& root) {
+  std::ifstream all(root / "proc/stat");
+  std::string label;
+  std::array<double, 8> ticks{};  // user, nice, system, idle, iowait, irq, softirq, steal
+  all >> label;
+  for (double& one : ticks) all >> one;
+  std::ifstream self(root / "proc/self/stat");
+  std::string own((std::istreambuf_iterator<char>(self)), std::istreambuf_iterator<char>());
+  own.erase(0, own.rfind(')') + 1);  // the program's name may hold anything
+  std::istringstream fields(own);
+  std::string skipped;
+  for (int i = 0; i < 11; ++i) fields >> skipped;
+  double user = 0;
+  double system = 0;
+  fields >> user >> system;
+  if (!all || label != "cpu" || !fields) return nullptr;
+  const double second = static_cast<double>(::sysconf(_SC_CLK_TCK));
+  const double total = std::accumulate(ticks.begin(), ticks.end(), 0.0);
+  return {{"total", total / second},
+          {"busy", (total - ticks[3] - ticks[4]) / second},
+          {"own", (user + system) / second}};
+}
+
 /// "cuda:1 (NVIDIA H200)" is 1; nothing for a CPU.
 std::optional<int> cuda_index(const std::string& device) {
   constexpr std::size_t kPrefix = 5;
@@ -102,7 +131,7 @@ Json cpu_state(const std::string& root) {
           {"temperature_c",
            largest(numbers_in(system / "class/thermal", "thermal_zone", "temp"), kMilli)},
           {"throttle_events", largest(throttled, 1)},
-          {"load_average", or_null(number_in(fs::path(root) / "proc/loadavg"))}};
+          {"processor_seconds", processor_seconds(root)}};
 }
 
 Json device_state(const std::string& device) {

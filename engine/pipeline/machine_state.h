@@ -11,8 +11,8 @@ namespace ditq {
 std::string cpu_model();
 
 /// {"frequency_mhz": {"min", "mean", "max"}, "frequency_max_mhz", "temperature_c" (the hottest zone), "throttle_events"
-/// (of all packages since the machine started), "load_average" (one minute)}; members are null where the system does
-/// not tell. `root` is where /proc and /sys are.
+/// (of all packages since the machine started), "processor_seconds": {"total", "busy", "own" (of this process)}}; members
+/// are null where the system does not tell. `root` is where /proc and /sys are.
 /// Source: Linux documentation, admin-guide/pm/cpufreq and driver-api/thermal/sysfs-api; proc(5).
 Json cpu_state(const std::string& root = "/");
 

@@ -5,6 +5,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "kernels/gpu_state.h"
@@ -169,13 +170,16 @@ TEST(MachineState, ReadsClocksAndTemperatures) {
   put(processors / "cpuidle/cpufreq/scaling_cur_freq", "1");
   put(root.path() / "sys/class/thermal/thermal_zone0/temp", "41000\n");
   put(root.path() / "sys/class/thermal/thermal_zone1/temp", "55500\n");
-  put(root.path() / "proc/loadavg", "0.25 0.10 0.05 1/200 4242\n");
+  put(root.path() / "proc/stat", "cpu  100 100 200 500 100 0 0 0 7 7\ncpu0 1 1\n");
+  put(root.path() / "proc/self/stat", "42 (a) b) S 1 1 1 0 -1 4194304 9 0 0 0 30 20 0 0 20 0 1\n");
   const Json state = cpu_state(root.path().string());
   EXPECT_EQ(state["frequency_mhz"], Json({{"min", 2000.0}, {"mean", 2500.0}, {"max", 3000.0}}));
   EXPECT_EQ(state["frequency_max_mhz"], 3500.0);
   EXPECT_EQ(state["temperature_c"], 55.5);
   EXPECT_EQ(state["throttle_events"], 7.0);
-  EXPECT_EQ(state["load_average"], 0.25);
+  const double tick = 1.0 / static_cast<double>(::sysconf(_SC_CLK_TCK));
+  EXPECT_EQ(state["processor_seconds"],
+            Json({{"total", 1000 * tick}, {"busy", 400 * tick}, {"own", 50 * tick}}));
 }
 
 TEST(MachineState, WhatIsNotReadableIsNull) {

@@ -115,7 +115,7 @@ void read_drift(const BenchSide& side, const char* name, std::vector<std::string
   out.push_back(
       fmt::format("the {}'s visits drift: denoising took {:.1f} ms in visit {} and {:.1f} ms in "
                   "visit {}; the machine was not the same all the time",
-                  name, fast.median, least->first, slow.median, most->first));
+                  name, fast.median, least->first + 1, slow.median, most->first + 1));
 }
 
 /// What slowed the device down, by the names of its states.
@@ -143,18 +143,36 @@ void read_throttling(const BenchRuns& runs, std::vector<std::string>& out) {
                   fmt::join(causes, ", ")));
 }
 
-/// Of a CPU: what else ran on it when the first visit began.
-void read_load(const BenchRuns& runs, std::vector<std::string>& out) {
-  const BenchSide& side = runs.reference;
-  const bool on_cpu = side.runs.front().perf.settings.value("device", Json()) == "cpu";
-  if (!on_cpu || side.device_state.empty()) return;
-  const Json cpu = side.device_state.front().value("cpu", Json());
-  const Json load = cpu.is_object() ? cpu.value("load_average", Json()) : Json();
-  if (!load.is_number() || load.get<double>() < 1) return;
-  out.push_back(
-      fmt::format("other work ran on this machine: its load average was {:.1f} before "
-                  "the first visit",
-                  load.get<double>()));
+/// Processor time of others as a share of all, between two readings of one visit; 0 where it was not read.
+double share_of_others(const Json& before, const Json& after) {
+  const auto seconds = [](const Json& state) {
+    const Json cpu = state.value("cpu", Json());
+    return cpu.is_object() ? cpu.value("processor_seconds", Json()) : Json();
+  };
+  const Json first = seconds(before);
+  const Json last = seconds(after);
+  if (!first.is_object() || !last.is_object()) return 0;
+  const auto passed = [&](const char* key) { return last.value(key, 0.0) - first.value(key, 0.0); };
+  return passed("total") <= 0 ? 0 : (passed("busy") - passed("own")) / passed("total");
+}
+
+/// Of a CPU: the visit in which most of it was taken by others.
+void read_others(const BenchRuns& runs, std::vector<std::string>& out) {
+  if (runs.reference.runs.front().perf.settings.value("device", Json()) != "cpu") return;
+  constexpr double kWorthSaying = 0.05;
+  double most = kWorthSaying;
+  std::string sentence;
+  for (const BenchSide* side : {&runs.reference, &runs.candidate}) {
+    const Json& states = side->device_state;
+    for (std::size_t i = 0; i + 1 < states.size(); i += 2) {
+      const double share = share_of_others(states[i], states[i + 1]);
+      if (share <= most) continue;
+      most = share;
+      sentence = fmt::format("other work took {:.0f} % of the processors' time during visit {}",
+                             100 * share, states[i].value("visit", 0) + 1);
+    }
+  }
+  if (!sentence.empty()) out.push_back(sentence);
 }
 
 /// Without warm-up the first run after loading makes what later ones find made: kernels, graphs, caches.
@@ -219,7 +237,7 @@ std::vector<std::string> bench_reading(const BenchRuns& runs) {
   read_drift(runs.reference, "reference", out);
   read_drift(runs.candidate, "candidate", out);
   read_throttling(runs, out);
-  read_load(runs, out);
+  read_others(runs, out);
   read_warmup(runs, out);
   read_arithmetic(runs.reference, "reference", out);
   read_arithmetic(runs.candidate, "candidate", out);

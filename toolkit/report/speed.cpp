@@ -156,7 +156,9 @@ std::vector<std::pair<std::string, std::string>> readings(const Node& state) {
   for (const auto& [key, value] : state.members()) {
     if (value.json().is_object()) {
       for (const auto& [name, reading] : value.members()) {
-        if (!reading.empty()) out.emplace_back(key + " " + name, value_text(reading.json()));
+        // Counts since the machine started; what they say of a visit stands among the sentences.
+        if (reading.empty() || name == "processor_seconds") continue;
+        out.emplace_back(key + " " + name, value_text(reading.json()));
       }
     } else if (!value.empty()) {
       out.emplace_back(key, value_text(value.json()));
