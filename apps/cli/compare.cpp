@@ -6,7 +6,6 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
-#include "base/file.h"
 #include "base/log.h"
 #include "base/regex.h"
 #include "commands.h"
@@ -18,6 +17,7 @@
 #include "prompts.h"
 #include "seeds.h"
 #include "sglang_flags.h"
+#include "side_sources.h"
 #include "terminal.h"
 
 namespace ditq {
@@ -33,7 +33,7 @@ constexpr const char* kExamples =
     "'cosine>=0.99'\n\n";
 
 /// One side's flags, as typed.
-struct SideFlags {
+struct SideCheckpoints {
   std::string weights_path;             ///< --reference-transformer-path
   std::vector<std::string> components;  ///< --reference-component-path component=path
 };
@@ -41,8 +41,8 @@ struct SideFlags {
 struct CompareFlags {
   std::string prompts_file;
   std::string seeds;
-  SideFlags reference;
-  SideFlags candidate;
+  SideCheckpoints reference;
+  SideCheckpoints candidate;
   std::string report;
 };
 
@@ -62,7 +62,7 @@ void declare_files(Flags& flags, CompareRequest& request) {
 
 void declare_sides(Flags& flags, CompareFlags& sides) {
   flags.group("Form 2: two checkpoints, run one after the other");
-  const auto declare = [&](const std::string& side, SideFlags& target) {
+  const auto declare = [&](const std::string& side, SideCheckpoints& target) {
     flags.add(side + "-component-path", target.components, "NAME=DIR",
               fmt::format("The {}'s component, such as transformer=DIR; may be repeated", side));
     flags
@@ -116,38 +116,6 @@ void declare_measure(Flags& flags, CompareRequest& request, CompareFlags& more) 
             "The reference's attention; see --attention-backend");
   flags.add("candidate-attention-backend", request.candidate_attention_backend, "NAME",
             "The candidate's");
-}
-
-/// "component=path" pairs, and --reference-vae-path and the like.
-void add_components(const std::string& side,
-                    const SideFlags& flags,
-                    std::map<std::string, std::string>& shared,
-                    PipelineSources& sources) {
-  const std::string prefix = side + "_";
-  for (auto entry = shared.begin(); entry != shared.end();) {
-    const bool ours = entry->first.starts_with(prefix);
-    if (ours) sources.components[entry->first.substr(prefix.size())] = entry->second;
-    entry = ours ? shared.erase(entry) : std::next(entry);
-  }
-  for (const std::string& entry : flags.components) {
-    const std::size_t equals = entry.find('=');
-    if (equals == std::string::npos || equals == 0 || equals + 1 == entry.size()) {
-      refuse("--" + side + "-component-path takes component=path", "'" + entry + "'");
-    }
-    std::string component = entry.substr(0, equals);
-    std::replace(component.begin(), component.end(), '-', '_');
-    sources.components[component] = expand_user(entry.substr(equals + 1));
-  }
-  if (!flags.weights_path.empty()) sources.transformer_weights_path = flags.weights_path;
-}
-
-/// The shared sources under one side's own.
-PipelineSources merged(PipelineSources base, const PipelineSources& side) {
-  for (const auto& [component, path] : side.components) base.components[component] = path;
-  if (!side.transformer_weights_path.empty()) {
-    base.transformer_weights_path = side.transformer_weights_path;
-  }
-  return base;
 }
 
 /// What SGLang's tool passes to its generator, for the report. Source: SGLang bridge reference 6.
@@ -211,10 +179,15 @@ void finish_checkpoints(const Flags& flags, CompareRequest& request, const Compa
   if (flags.given("seeds")) request.seeds = parse_seeds(sides.seeds);
   if (base.model_path.empty()) refuse("--model-path is required, or --reference and --candidate");
   if (request.generate.prompts.empty()) refuse("a --prompt or --prompts-file is required");
-  add_components("reference", sides.reference, base.components, request.reference);
-  add_components("candidate", sides.candidate, base.components, request.candidate);
-  request.reference = merged(base, request.reference);
-  request.candidate = merged(base, request.candidate);
+  const auto own = [&](const char* name, const SideCheckpoints& side) {
+    return PipelineSources{
+        .components = take_side_components(name, side.components, base.components),
+        .transformer_weights_path = side.weights_path};
+  };
+  const PipelineSources reference = own("reference", sides.reference);
+  const PipelineSources candidate = own("candidate", sides.candidate);
+  request.reference = with_side(base, reference);
+  request.candidate = with_side(base, candidate);
   request.server_kwargs = {{"reference", server_kwargs(request.reference)},
                            {"candidate", server_kwargs(request.candidate)}};
   for (PipelineSources* sources : {&base, &request.reference, &request.candidate}) {

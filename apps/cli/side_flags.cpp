@@ -7,10 +7,10 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
-#include "base/file.h"
 #include "base/json.h"
 #include "generate_flags.h"
 #include "model_path.h"
+#include "side_sources.h"
 
 namespace ditq {
 namespace {
@@ -119,28 +119,14 @@ bool SideFlags::are_given() const {
 }
 
 void SideFlags::take_components(Side& side) {
-  const std::string prefix = side.name + "_";
-  for (auto entry = shared_.begin(); entry != shared_.end();) {
-    const bool ours = entry->first.starts_with(prefix);
-    if (ours) {
-      const std::string component = entry->first.substr(prefix.size());
-      const std::string flag = dashes(component) + "-path";
-      // A path that is none of a component's, such as --candidate-model-path.
-      static const std::set<std::string> kOthers = {"output-path", "output-file-path",
-                                                    "perf-dump-path"};
-      if (flags_.knows(flag) || kOthers.contains(flag)) refuse(refusal(side.name, flag));
-      side.sources.components[component] = entry->second;
-    }
-    entry = ours ? shared_.erase(entry) : std::next(entry);
-  }
-  for (const std::string& entry : side.components) {
-    const std::size_t equals = entry.find('=');
-    if (equals == std::string::npos || equals == 0 || equals + 1 == entry.size()) {
-      refuse("--" + side.name + "-component-path takes component=path", "'" + entry + "'");
-    }
-    std::string component = entry.substr(0, equals);
-    std::replace(component.begin(), component.end(), '-', '_');
-    side.sources.components[component] = expand_user(entry.substr(equals + 1));
+  side.sources.components = take_side_components(side.name, side.components, shared_);
+  side.sources.transformer_weights_path = side.weights_path;
+  // Paths that are none of a component's, such as --candidate-model-path.
+  static const std::set<std::string> kOthers = {"output-path", "output-file-path",
+                                                "perf-dump-path"};
+  for (const auto& [component, path] : side.sources.components) {
+    const std::string flag = dashes(component) + "-path";
+    if (flags_.knows(flag) || kOthers.contains(flag)) refuse(refusal(side.name, flag));
   }
 }
 
@@ -151,10 +137,7 @@ void SideFlags::finish_side(Side& side, const PipelineSources& base) {
     refuse(fmt::format("{} (the pipeline has no component '{}')",
                        refusal(side.name, dashes(component) + "-path"), component));
   }
-  PipelineSources merged = base;
-  for (const auto& [component, path] : side.sources.components) merged.components[component] = path;
-  if (!side.weights_path.empty()) merged.transformer_weights_path = side.weights_path;
-  side.sources = merged;
+  side.sources = with_side(base, side.sources);
   resolve_sources(side.sources);
 }
 

@@ -95,18 +95,13 @@ class Bench {
     device_ = pipeline_->description().device;
     if (side(name).load_seconds.empty()) log_summary(pipeline_->description(), side_name(name));
     side(name).load_seconds.push_back(seconds);
-    if (!settings_) pin();
+    if (!settings_) decide();
   }
 
   /// Writes the reference's choices into the request, so that the candidate cannot make other ones.
-  void pin() {
+  void decide() {
     const PictureRequest resolved = pipeline_->resolve(generate_);
-    generate_.height = resolved.height;
-    generate_.width = resolved.width;
-    generate_.num_inference_steps = resolved.steps;
-    generate_.guidance_scale = resolved.guidance_scale;
-    generate_.true_cfg_scale = resolved.true_cfg_scale;
-    generate_.max_sequence_length = resolved.max_sequence_length;
+    pin(generate_, resolved);
     settings_ =
         RunSettings{.picture = resolved, .run = generate_.run, .warmup_runs = request_.warmup_runs};
   }

@@ -79,17 +79,6 @@ class Side {
   std::unique_ptr<Pipeline> pipeline_;
 };
 
-/// The request with the reference's choices written into it, so that the candidate cannot make other ones.
-GenerateRequest pinned(GenerateRequest request, const PictureRequest& resolved) {
-  request.height = resolved.height;
-  request.width = resolved.width;
-  request.num_inference_steps = resolved.steps;
-  request.guidance_scale = resolved.guidance_scale;
-  request.true_cfg_scale = resolved.true_cfg_scale;
-  request.max_sequence_length = resolved.max_sequence_length;
-  return request;
-}
-
 /// Denoising steps of one side's runs.
 std::uint64_t steps_of(const CompareRequest& request, std::size_t runs, std::int64_t steps) {
   const auto first = static_cast<std::uint64_t>(request.warmup_runs + request.measure_runs);
@@ -243,7 +232,9 @@ CheckpointRuns run_checkpoints(const CompareRequest& request,
   Side side(request, request.candidate, out.vae_tiling, request.candidate_fp4_gemm_backend,
             request.candidate_attention_backend, "candidate");
   // Whether the candidate can do the same is its own to say.
-  side.pipeline().resolve(pinned(request.generate, out.settings));
+  GenerateRequest decided = request.generate;
+  pin(decided, out.settings);
+  side.pipeline().resolve(decided);
   run_candidate(request, side, std::move(kept), clip, out);
   out.candidate = std::move(side.facts);
   return out;

@@ -231,6 +231,15 @@ void write_trajectory(const std::string& path, const Generation& generation, con
   }
 }
 
+void pin(GenerateRequest& request, const PictureRequest& resolved) {
+  request.height = resolved.height;
+  request.width = resolved.width;
+  request.num_inference_steps = resolved.steps;
+  request.guidance_scale = resolved.guidance_scale;
+  request.true_cfg_scale = resolved.true_cfg_scale;
+  request.max_sequence_length = resolved.max_sequence_length;
+}
+
 GenerateResult generate(const GenerateRequest& request) {
   check_request(request);
   const bool writes_files = request.save_output || request.return_trajectory_latents;

@@ -25,6 +25,9 @@ std::vector<Generation> run_generations(Pipeline& pipeline,
                                         const GenerateRequest& request,
                                         bool keep_states);
 
+/// Writes what one pipeline resolved into the request, so that the other side of a comparison cannot decide otherwise.
+void pin(GenerateRequest& request, const PictureRequest& resolved);
+
 /// Loads, runs and writes pictures, trajectories and perf.json (of the last picture). All files are complete or absent.
 GenerateResult generate(const GenerateRequest& request);
 
