@@ -3,31 +3,24 @@
 #include <array>
 #include <span>
 
-#include <openssl/evp.h>
-
-#include "base/error.h"
+// The interface above this one links every cipher that OpenSSL has into a static build: 5 MB.
+#define OPENSSL_SUPPRESS_DEPRECATED
+#include <openssl/sha.h>
 
 namespace ditq {
 
 struct Sha256::State {
-  std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context{EVP_MD_CTX_new(),
-                                                                  &EVP_MD_CTX_free};
-
-  void start() const { check(EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr)); }
-  static void check(int result) {
-    if (result == 1) return;
-    throw Error(ErrorCode::unsupported, "OpenSSL's library gives no SHA-256 here");
-  }
+  SHA256_CTX context{};
 };
 
 Sha256::Sha256() : state_(std::make_unique<State>()) {
-  state_->start();
+  SHA256_Init(&state_->context);
 }
 
 Sha256::~Sha256() = default;
 
 void Sha256::update(Bytes bytes) {
-  State::check(EVP_DigestUpdate(state_->context.get(), bytes.data(), bytes.size()));
+  SHA256_Update(&state_->context, bytes.data(), bytes.size());
 }
 
 void Sha256::update(std::string_view text) {
@@ -36,11 +29,9 @@ void Sha256::update(std::string_view text) {
 
 std::string Sha256::finish() {
   constexpr std::string_view kDigits = "0123456789abcdef";
-  std::array<unsigned char, 32> digest{};
-  unsigned size = 0;
-  State::check(EVP_DigestFinal_ex(state_->context.get(), digest.data(), &size));
-  DITQ_ASSERT(size == digest.size());
-  state_->start();
+  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest{};
+  SHA256_Final(digest.data(), &state_->context);
+  SHA256_Init(&state_->context);
   std::string out;
   for (const unsigned char byte : digest) {
     out.push_back(kDigits[byte >> 4]);

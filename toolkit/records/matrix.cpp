@@ -90,12 +90,14 @@ std::string open_row(const SupportRecord& record) {
                      record.flag, cell(record.documented), cell(join_sentences(record.caveats)));
 }
 
+/// One line for each caveat of what was run; records of one checkpoint on several devices share them.
 std::string caveat_list(const std::vector<SupportRecord>& records) {
   std::string out;
   for (const SupportRecord& record : records) {
     if (!record.validation || record.caveats.empty()) continue;
-    out += fmt::format("* {}, {}: {}\n", record.algorithm, record.base_model,
-                       join_sentences(record.caveats));
+    const std::string line = fmt::format("* {}, {}: {}\n", record.algorithm, record.base_model,
+                                         join_sentences(record.caveats));
+    if (out.find(line) == std::string::npos) out += line;
   }
   return out.empty() ? "" : "\n" + out;
 }
