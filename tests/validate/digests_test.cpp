@@ -66,6 +66,17 @@ TEST(Digests, AreKeptForTheNextRun) {
   EXPECT_THROW(second.files_of(folder / "nothing"), Error);
 }
 
+TEST(Digests, SeeAChangeThatHidesItsTime) {
+  const TemporaryFolder folder;
+  std::ofstream(folder / "file") << "1";
+  const auto time = fs::last_write_time(folder / "file");
+  Digests digests(folder / "cache.json");
+  const std::string before = digests.of_file(folder / "file");
+  std::ofstream(folder / "file") << "2";
+  fs::last_write_time(folder / "file", time);
+  EXPECT_NE(digests.of_file(folder / "file"), before);
+}
+
 TEST(Digests, EndInACircleOfLinks) {
   const TemporaryFolder folder;
   fs::create_directory(folder / "tree");

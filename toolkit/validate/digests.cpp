@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include "base/error.h"
 #include "base/interrupt.h"
@@ -74,8 +75,10 @@ Digests::Digests(std::string cache) : cache_(std::move(cache)) {
   try {
     const Json document = read_json(cache_);
     for (const auto& [path, entry] : document.items()) {
-      known_[path] = {.stamp = {.size = entry.at("size").get<std::uint64_t>(),
-                                .modified = entry.at("modified").get<std::int64_t>()},
+      known_[path] = {.identity = {.inode = entry.at("inode").get<std::uint64_t>(),
+                                   .size = entry.at("size").get<std::uint64_t>(),
+                                   .modified = entry.at("modified").get<std::int64_t>(),
+                                   .changed = entry.at("changed").get<std::int64_t>()},
                       .digest = entry.at("sha256").get<std::string>()};
     }
   } catch (const std::exception&) {
@@ -83,11 +86,27 @@ Digests::Digests(std::string cache) : cache_(std::move(cache)) {
   }
 }
 
+Digests::Identity Digests::identity_of(const InputFile& file) {
+  struct stat status {};
+  if (::fstat(file.descriptor(), &status) != 0) {
+    throw Error(ErrorCode::storage, "cannot be looked at", {.path = file.path()});
+  }
+  const auto nanoseconds = [](const timespec& time) {
+    constexpr std::int64_t kSecond = 1'000'000'000;
+    return static_cast<std::int64_t>(time.tv_sec) * kSecond + time.tv_nsec;
+  };
+  return {.inode = status.st_ino,
+          .size = file.size(),
+          .modified = nanoseconds(status.st_mtim),
+          .changed = nanoseconds(status.st_ctim)};
+}
+
 std::string Digests::of_file(const std::string& path) {
   const auto file = InputFile::open(fs::canonical(path).string());
   Known& known = known_[file->path()];
-  if (known.digest.empty() || !(known.stamp == file->stamp())) {
-    known = {.stamp = file->stamp(), .digest = digest_of(*file)};
+  const Identity identity = identity_of(*file);
+  if (known.digest.empty() || !(known.identity == identity)) {
+    known = {.identity = identity, .digest = digest_of(*file)};
   }
   return known.digest;
 }
@@ -126,8 +145,11 @@ std::string Digests::of_tree(const std::string& path) {
 void Digests::save() const {
   Json document = Json::object();
   for (const auto& [path, known] : known_) {
-    document[path] = {
-        {"size", known.stamp.size}, {"modified", known.stamp.modified}, {"sha256", known.digest}};
+    document[path] = {{"inode", known.identity.inode},
+                      {"size", known.identity.size},
+                      {"modified", known.identity.modified},
+                      {"changed", known.identity.changed},
+                      {"sha256", known.digest}};
   }
   write_text(cache_, dump_json(document, {.indent = 1}));
 }

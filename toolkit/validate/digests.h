@@ -1,6 +1,6 @@
 #pragma once
-// What files hold, as SHA-256. A file is read once and then known by size and time of change, so that a second look at a
-// pipeline of 30 GB costs nothing.
+// What files hold, as SHA-256. A file is read once and then known by its inode, size and times, so that a second look at
+// a pipeline of 30 GB costs nothing.
 
 #include <map>
 #include <string>
@@ -31,10 +31,20 @@ class Digests {
   void save() const;
 
  private:
+  /// What changes with a file's content, also where its size and time of modification are set back.
+  struct Identity {
+    std::uint64_t inode = 0;
+    std::uint64_t size = 0;     ///< bytes
+    std::int64_t modified = 0;  ///< nanoseconds since 1970
+    std::int64_t changed = 0;   ///< of content, name or rights; nobody can set it back
+    bool operator==(const Identity&) const = default;
+  };
   struct Known {
-    FileStamp stamp;
+    Identity identity;
     std::string digest;
   };
+  static Identity identity_of(const InputFile& file);
+
   std::string cache_;
   std::map<std::string, Known> known_;
 };
