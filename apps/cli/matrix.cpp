@@ -3,12 +3,12 @@
 #include "records/matrix.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include "commands.h"
 #include "flags.h"
 #include "support_files.h"
 #include "terminal.h"
-#include "text_table.h"
 
 namespace ditq {
 namespace {
@@ -17,22 +17,32 @@ constexpr const char* kExample =
     "Example\n"
     "  ditq matrix --markdown > docs/support-matrix.md\n";
 
+std::string state_text(const SupportRecord& record, const Style& style) {
+  const SupportState state = state_of(record);
+  const std::string name = name_of(state);
+  if (state == SupportState::not_validated) return style.dim(name);
+  return state == SupportState::validated ? style.green(name) : style.yellow(name);
+}
+
+/// Two lines a record or more: what it is and whether it passed; below, where it is and what was run.
 std::string for_people(const std::vector<SupportRecord>& records) {
-  using Align = TextTable::Align;
   const Style& style = output_style();
-  TextTable table({"algorithm", "base model", "checkpoint", "state", "scope"},
-                  {Align::left, Align::left, Align::left, Align::left, Align::left});
+  const std::size_t columns = terminal_columns(STDOUT_FILENO);
+  constexpr std::size_t kIndent = 8;
+  std::string out;
   for (const SupportRecord& record : sorted_for_matrix(records)) {
-    const SupportState state = state_of(record);
-    const std::string name = name_of(state);
-    table.add({record.algorithm, record.base_model,
-               record.repository.empty() ? "unpublished" : record.repository,
-               state == SupportState::validated ? style.green(name)
-               : state == SupportState::failed  ? style.yellow(name)
-                                                : style.dim(name),
-               scope_text(record)});
+    out += fmt::format("{:<{}}{}  {}\n", record.algorithm, kIndent, style.bold(record.base_model),
+                       state_text(record, style));
+    std::string below = record.repository.empty() ? "unpublished" : record.repository;
+    below += ", " + record.flag;
+    if (record.validation) below += "; " + scope_text(record);
+    out += std::string(kIndent, ' ') + wrap_text(below, columns, kIndent) + "\n";
+    if (!record.validation) continue;
+    for (const std::string& one : shortfalls(*record.validation)) {
+      out += std::string(kIndent, ' ') + style.yellow(one) + "\n";
+    }
   }
-  return table.format(style);
+  return out;
 }
 
 }  // namespace

@@ -57,12 +57,12 @@ std::string ask_machine(const WorkFolder& work, const std::string& program) {
 
 void print_cases(const std::vector<SupportCase>& cases) {
   using Align = TextTable::Align;
-  TextTable table({"case", "size", "steps", "bars", "checkpoint"},
-                  {Align::left, Align::left, Align::right, Align::left, Align::left});
+  TextTable table({"case", "size", "steps", "bars"},
+                  {Align::left, Align::left, Align::right, Align::left});
   for (const SupportCase& one : cases) {
     const std::string frames = one.num_frames ? fmt::format(" x {}", *one.num_frames) : "";
     table.add({one.id, fmt::format("{} x {}{}", one.width, one.height, frames),
-               std::to_string(one.num_inference_steps), bars_text(one.thresholds), one.checkpoint});
+               std::to_string(one.num_inference_steps), bars_text(one.thresholds)});
   }
   write_page(table.format(output_style()));
 }
