@@ -27,6 +27,19 @@ TEST(Fairness, EqualSettingsAreFair) {
   EXPECT_THAT(fairness.only_baseline, IsEmpty());
 }
 
+// Found by fuzzing: nested settings that the files list in another order.
+TEST(Fairness, SaysTheSameOfAPairInBothDirections) {
+  PerfFile baseline;
+  baseline.settings = {{"b", {{"x", 1}}}, {"a", {{"y", 2}}}, {"c", 3}};
+  PerfFile candidate;
+  candidate.settings = {{"a", {{"z", 2}}}, {"b", {{"w", 1}}}};
+  const Fairness there = judge_fairness(baseline, candidate);
+  const Fairness back = judge_fairness(candidate, baseline);
+  EXPECT_THAT(there.only_baseline, testing::ElementsAre("a.y", "b.x", "c"));
+  EXPECT_EQ(there.only_baseline, back.only_candidate);
+  EXPECT_EQ(there.only_candidate, back.only_baseline);
+}
+
 /// A setting that a candidate was run with, as a file may state it.
 struct Change {
   const char* name;

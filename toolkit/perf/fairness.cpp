@@ -1,5 +1,7 @@
 #include "perf/fairness.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -62,6 +64,9 @@ std::string value_text(const Json& value) {
 Fairness judge_fairness(const PerfFile& baseline, const PerfFile& candidate) {
   Fairness out;
   walk(known(baseline), known(candidate), "", out);
+  // The files' own orders may differ; what is said of a pair does not.
+  std::sort(out.only_baseline.begin(), out.only_baseline.end());
+  std::sort(out.only_candidate.begin(), out.only_candidate.end());
   return out;
 }
 
