@@ -88,16 +88,25 @@ std::string resolve_model_path(const std::string& path, const std::string& flag)
   return snapshot.string();
 }
 
-void check_components(const std::string& model_path,
-                      const std::map<std::string, std::string>& components) {
+std::optional<std::vector<std::string>> component_names(const std::string& model_path) {
   const fs::path file = fs::path(model_path) / "model_index.json";
   std::error_code error;
-  if (components.empty() || !fs::is_regular_file(file, error)) return;
-  std::vector<std::string> known;
+  if (!fs::is_regular_file(file, error)) return std::nullopt;
+  std::vector<std::string> out;
   const Json index = read_json(file.string());
-  for (const auto& [key, value] : index.items()) {
-    if (value.is_array()) known.push_back(key);
+  if (!index.is_object()) return out;
+  for (const auto& [name, value] : index.items()) {
+    if (value.is_array()) out.push_back(name);
   }
+  return out;
+}
+
+void check_components(const std::string& model_path,
+                      const std::map<std::string, std::string>& components) {
+  if (components.empty()) return;
+  const auto names = component_names(model_path);
+  if (!names) return;
+  const std::vector<std::string>& known = *names;
   for (const auto& [component, path] : components) {
     if (std::find(known.begin(), known.end(), component) != known.end()) continue;
     std::string flag = component + "-path";

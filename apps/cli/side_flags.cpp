@@ -7,7 +7,6 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
-#include "base/json.h"
 #include "generate_flags.h"
 #include "model_path.h"
 #include "side_sources.h"
@@ -41,20 +40,6 @@ std::string weights_of(const PipelineSources& sources) {
   const std::string& path = sources.transformer_weights_path;
   const fs::path canonical = path.empty() ? fs::path() : fs::weakly_canonical(path, error);
   return error ? path : canonical.string();
-}
-
-/// Names that model_index.json lists; none where the folder has no such file, which the engine judges.
-std::set<std::string> components_of(const std::string& model_path) {
-  const fs::path file = fs::path(model_path) / "model_index.json";
-  std::error_code error;
-  std::set<std::string> out;
-  if (!fs::is_regular_file(file, error)) return out;
-  const Json index = read_json(file.string());
-  if (!index.is_object()) return out;
-  for (const auto& [name, value] : index.items()) {
-    if (value.is_array()) out.insert(name);
-  }
-  return out;
 }
 
 }  // namespace
@@ -131,9 +116,9 @@ void SideFlags::take_components(Side& side) {
 }
 
 void SideFlags::finish_side(Side& side, const PipelineSources& base) {
-  const std::set<std::string> known = components_of(base.model_path);
+  const auto known = component_names(base.model_path);
   for (const auto& [component, path] : side.sources.components) {
-    if (known.empty() || known.contains(component)) continue;
+    if (!known || std::find(known->begin(), known->end(), component) != known->end()) continue;
     refuse(fmt::format("{} (the pipeline has no component '{}')",
                        refusal(side.name, dashes(component) + "-path"), component));
   }
