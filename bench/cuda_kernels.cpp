@@ -8,6 +8,7 @@
 #include "nn/linear_kernel.h"
 #include "ops/attention.h"
 #include "ops/attention_fp8.h"
+#include "ops/joint_attention.h"
 #include "ops/linear.h"
 #include "ops/modulate.h"
 #include "ops/nvfp4.h"
@@ -147,12 +148,19 @@ Json attention_result(const std::string& name,
 
 void add_attention_rows(std::int64_t tokens, const Json& ceilings, Json& rows) {
   const int repeats = tokens > 10000 ? 4 : 20;
-  const auto part = [&](std::uint64_t seed) {
-    return device_normal(seed, {1, tokens, 3, 24, 128}).select(2, 1).transpose(1, 2);
-  };
-  const Tensor q = part(1), k = part(2), v = part(3);
+  const Tensor all = device_normal(1, {1, tokens, 3, 24, 128});
+  const auto heads = [&](std::int64_t i) { return all.select(2, i); };
+  const auto part = [&](std::int64_t i) { return heads(i).transpose(1, 2); };
+  const Tensor q = part(0), k = part(1), v = part(2);
   const double bf16 = ceilings["bf16 TFLOP/s"].get<double>();
-  rows.push_back(attention_result("bf16 as chosen", tokens,
+  const auto own = [&](const char* name, at::ScalarType type, const JointForms& forms) {
+    const Tensor out = empty({1, tokens, 15360}, type, kGpu).narrow(2, 0, 3072);
+    const auto run = [&] { joint_attention(heads(0), heads(1), heads(2), forms, out); };
+    rows.push_back(attention_result(name, tokens, time_device(run, repeats), bf16));
+  };
+  own("bf16", at::kBFloat16, {});
+  own("bf16 ->e4m3", at::kFloat8_e4m3fn, {.image = {.e4m3 = true, .scale = 0.01F}});
+  rows.push_back(attention_result("bf16 cuDNN", tokens,
                                   time_device([&] { attention(q, k, v); }, repeats), bf16));
   rows.push_back(attention_result("bf16 torch's choice", tokens,
                                   time_device([&] { reference::attention(q, k, v); }, repeats),

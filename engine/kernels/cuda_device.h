@@ -138,6 +138,21 @@ struct AttentionE4m3Problem {
   const float* out_inverse = nullptr;
 };
 
+/// softmax(q k^T) v of bf16 heads of 128 channels, in bf16 or, rounded to bf16 first, in E4M3 codes.
+struct AttentionProblem {
+  std::int64_t batch = 0;
+  std::int64_t tokens = 0;
+  std::int64_t heads = 0;
+  std::int64_t head_dim = 0;
+  TokenView q, k, v;  ///< [B, L, Nh * Dh] bf16, strides multiples of 8
+  TokenView out;      ///< the same, bf16 or codes; rows of codes at multiples of 16 bytes
+  double scale = 1;   ///< of the scores
+  bool e4m3 = false;  ///< out holds codes of value * inverse, saturating
+  std::int64_t text_tokens = 0;  ///< tokens below take text_inverse, the others image_inverse
+  float text_inverse = 1;
+  float image_inverse = 1;
+};
+
 enum class GemmType { bf16, e4m3 };
 
 /// out[m, n] = round(scales * sum_k x[m, k] w[n, k] + bias[n]), summed in f32.
@@ -219,6 +234,10 @@ class CudaDevice {
   virtual void dequantize_nvfp4(const Nvfp4DequantizeProblem& problem) = 0;
   virtual void quantize_nvfp4(const Nvfp4QuantizeProblem& problem) = 0;
 
+  /// Empty if the device has ditq's own kernel for the problem, else why not.
+  virtual std::string why_not(const AttentionProblem& problem) = 0;
+  virtual void attention(const AttentionProblem& problem) = 0;
+
   /// Empty if cuDNN has a kernel for the problem, else why not. The kernel, whose making takes up to a second, is kept
   /// for its shape and strides; addresses do not matter.
   virtual std::string why_not(const AttentionE4m3Problem& problem) = 0;
@@ -271,6 +290,6 @@ const std::string& why_no_cuda();
 CudaDevice& cuda();
 
 /// Increased whenever this header changes.
-inline constexpr int kCudaInterface = 2;
+inline constexpr int kCudaInterface = 3;
 
 }  // namespace ditq

@@ -14,12 +14,11 @@
 #include "nn/layer_listener.h"
 #include "nn/linear_group.h"
 #include "ops/activation.h"
-#include "ops/attention.h"
 #include "ops/attention_fp8.h"
 #include "ops/beside.h"
+#include "ops/joint_attention.h"
 #include "ops/modulate.h"
 #include "ops/positions.h"
-#include "ops/quantize.h"
 #include "ops/rope.h"
 #include "ops/sinusoid.h"
 #include "tensor/create.h"
@@ -44,19 +43,19 @@ struct JointQkv {
     v = all.select(2, 2);
   }
 
-  /// softmax(q k^T) v, [B, L, D].
-  Tensor attend(const AttentionQuantizers& quantizers) const {
+  /// out [B, L, D] = softmax(q k^T) v in the run's dtype, or in codes that the layers behind read.
+  void attend(const AttentionQuantizers& quantizers,
+              const JointForms& forms,
+              const Tensor& out) const {
     LayerListener* listener = layer_listener();
-    if (listener != nullptr) {
-      listener->attention(quantizers.q, q);
-      listener->attention(quantizers.k, k);
-      listener->attention(quantizers.v, v);
-    }
-    const Tensor out = attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
-                           .transpose(1, 2)
-                           .flatten(2);
-    if (listener != nullptr) listener->attention(quantizers.output, out);
-    return out;
+    if (listener == nullptr) return joint_attention(q, k, v, forms, out);
+    listener->attention(quantizers.q, q);
+    listener->attention(quantizers.k, k);
+    listener->attention(quantizers.v, v);
+    const Tensor values = empty(out.sizes(), q.scalar_type(), q.device());
+    joint_attention(q, k, v, {}, values);
+    listener->attention(quantizers.output, values);
+    store_in_forms(values, forms, out);
   }
 };
 
@@ -254,14 +253,18 @@ struct DoubleBlock {
                 const JointQk& qk,
                 const StepState& state,
                 const Tensor& found) const {
-    if (!state.fp8()) {
-      joint_norm_rope(qk, state.rope);
-      return joint.attend(quantizers);
-    }
-    const bool codes = img_proj_fp8 && img_proj_fp8->form().e4m3;
+    const JointForms forms{
+        .text_tokens = qk.text_tokens, .text = txt.proj.form(), .image = img.proj.form()};
+    const bool codes = state.fp8() ? img_proj_fp8 && img_proj_fp8->form().e4m3
+                                   : forms.text.e4m3 && forms.image.e4m3;
     const Tensor out = empty({qk.q.size(0), qk.q.size(1), dims.hidden()},
                              codes ? at::kFloat8_e4m3fn : qk.q.scalar_type(), qk.q.device());
-    fp8(joint, qk, state.rope, found, out);
+    if (state.fp8()) {
+      fp8(joint, qk, state.rope, found, out);
+    } else {
+      joint_norm_rope(qk, state.rope);
+      joint.attend(quantizers, forms, out);
+    }
     return out;
   }
 
@@ -362,10 +365,8 @@ struct SingleBlock {
     const Tensor attn = parts.narrow(2, 0, dims.hidden());
     if (state.fp8()) {
       fp8(joint, qk, state.rope, found, attn);
-    } else if (next.e4m3) {
-      quantize_into(joint.attend(quantizers), next.scale, /*gelu=*/false, attn);
     } else {
-      attn.copy_(joint.attend(quantizers));
+      joint.attend(quantizers, {.image = next}, attn);
     }
     const Tensor out = proj_out(parts);
     tap("proj_out", out);

@@ -1,15 +1,19 @@
-// FP8 attention on a GPU: its passes against their plain forms on the CPU, the whole against exact attention.
+// Attention on a GPU: ditq's own kernel against exact attention; FP8 attention's passes against their plain forms on the
+// CPU, the whole against exact attention.
 
 #include "ops/attention.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
+#include <limits>
 #include <vector>
 
 #include <gtest/gtest.h>
 
 #include "cuda/environment.h"
 #include "ops/attention_fp8.h"
+#include "ops/joint_attention.h"
 #include "ops/positions.h"
 #include "support/cuda_cases.h"
 #include "support/tensors.h"
@@ -55,6 +59,105 @@ struct Layer {
                                 filled({3}, 0, at::kFloat, device));
   }
 };
+
+/// Queries, keys and values [B, L, 3, Nh, Dh] on the GPU, as a projection leaves them.
+struct Heads {
+  Tensor qkv;
+
+  explicit Heads(const test::AttentionCase& c, std::int64_t head_dim = 128)
+      : qkv(on_gpu(values(1, {c.batch, c.tokens, 3, c.heads, head_dim}))) {}
+
+  Tensor part(std::int64_t i) const { return qkv.select(2, i); }
+  void attend(const JointForms& forms, const Tensor& out) const {
+    joint_attention(part(0), part(1), part(2), forms, out);
+  }
+  /// The result in bf16, [B, L, Nh * Dh].
+  Tensor attend() const {
+    Tensor out = empty({qkv.size(0), qkv.size(1), qkv.size(3) * qkv.size(4)}, at::kBFloat16, kGpu);
+    attend({}, out);
+    return out;
+  }
+  /// By the CPU in f32.
+  Tensor exact() const {
+    const auto heads = [&](std::int64_t i) { return part(i).cpu().to(at::kFloat).transpose(1, 2); };
+    return reference::attention(heads(0), heads(1), heads(2)).transpose(1, 2).flatten(2);
+  }
+};
+
+double error(const Tensor& ours, const Tensor& theirs) {
+  return ours.sub(theirs).norm().div(theirs.norm()).item<double>();
+}
+
+TEST(CudaAttention, IsExactUpToBf16) {
+  DITQ_NEEDS_GPU();
+  for (const test::AttentionCase& c : test::kAttentionCases) {
+    SCOPED_TRACE(testing::Message() << c.batch << " x " << c.tokens << " x " << c.heads);
+    const Heads heads(c);
+    const Tensor ours = heads.attend();
+    // Weights and results are rounded to bf16: 2^-9 each at most.
+    EXPECT_LE(error(ours.cpu().to(at::kFloat), heads.exact()), 0.004);
+    EXPECT_EQ(test::max_abs(heads.attend().cpu(), ours.cpu()), 0);
+  }
+}
+
+TEST(CudaAttention, WritesTheCodesOfItsValuesBesideOthers) {
+  DITQ_NEEDS_GPU();
+  for (const test::AttentionCase& c : test::kAttentionCases) {
+    SCOPED_TRACE(testing::Message() << c.batch << " x " << c.tokens << " x " << c.heads);
+    const Heads heads(c);
+    const std::int64_t width = c.heads * 128;
+    const JointForms forms{.text_tokens = c.text,
+                           .text = {.e4m3 = true, .scale = 0.0131F},
+                           .image = {.e4m3 = true, .scale = 0.0007F}};
+    const Tensor rows = filled({c.batch, c.tokens, width + 64}, 1, at::kFloat8_e4m3fn, kGpu);
+    const Tensor ours = rows.narrow(2, 0, width);
+    heads.attend(forms, ours);
+    EXPECT_EQ(rows.narrow(2, width, 64).to(at::kFloat).sub(1).abs().max().item<float>(), 0);
+    const Tensor expected = empty({c.batch, c.tokens, width}, at::kFloat8_e4m3fn, kGpu);
+    store_in_forms(heads.attend(), forms, expected);
+    EXPECT_EQ(test::max_abs(ours.cpu().to(at::kFloat), expected.cpu().to(at::kFloat)), 0);
+    // bf16 beside other values: what a single block without codes asks for.
+    const Tensor wide = filled({c.batch, c.tokens, width + 8}, 1, at::kBFloat16, kGpu);
+    heads.attend({}, wide.narrow(2, 0, width));
+    EXPECT_EQ(test::max_abs(wide.narrow(2, 0, width).cpu(), heads.attend().cpu()), 0);
+    EXPECT_EQ(wide.narrow(2, width, 8).sub(1).abs().max().item<float>(), 0);
+  }
+}
+
+TEST(CudaAttention, FollowsScoresThatGrowFromBlockToBlock) {
+  DITQ_NEEDS_GPU();
+  // Every key outweighs all before it, so that each block of keys moves the maximum; the other way around none does.
+  const test::AttentionCase c{1, 700, 2, 0};
+  for (const double step : {0.05, -0.05, 3.0}) {
+    const Heads heads(c);
+    heads.part(0).fill_(1);
+    for (std::int64_t i = 0; i < c.tokens; ++i) {
+      heads.part(1)[0][i].fill_(step * static_cast<double>(i));
+    }
+    const Tensor ours = heads.attend();
+    EXPECT_LE(error(ours.cpu().to(at::kFloat), heads.exact()), 0.004) << step;
+  }
+}
+
+TEST(CudaAttention, KeepsNanToWhatItTouches) {
+  DITQ_NEEDS_GPU();
+  const test::AttentionCase c{1, 300, 2, 0};
+  const Heads heads(c);
+  heads.part(0)[0][70][1][5].fill_(std::numeric_limits<double>::quiet_NaN());
+  const Tensor ours = heads.attend().cpu();
+  const Tensor broken = ours.ne(ours).view({c.tokens, c.heads, 128});
+  EXPECT_TRUE(broken[70][1].all().item<bool>());
+  EXPECT_EQ(broken.sum().item<std::int64_t>(), 128);
+}
+
+TEST(CudaAttention, OtherHeadsTakeTheLibrary) {
+  DITQ_NEEDS_GPU();
+  const Heads heads({2, 77, 3, 5}, 64);
+  const Tensor out = heads.attend();
+  EXPECT_LE(error(out.cpu().to(at::kFloat), heads.exact()), 0.004);
+  EXPECT_NE(cuda().why_not(AttentionProblem{.batch = 1, .tokens = 8, .heads = 1, .head_dim = 64}),
+            "");
+}
 
 /// Share of codes that differ.
 double differing(const Tensor& ours, const Tensor& theirs) {
@@ -108,10 +211,6 @@ Tensor exact(const QkvCodes& codes, const Layer& layer) {
                               heads(codes.v, codes.v_scale.cpu()[0].item<float>()))
       .transpose(1, 2)
       .flatten(2);
-}
-
-double error(const Tensor& ours, const Tensor& theirs) {
-  return ours.sub(theirs).norm().div(theirs.norm()).item<double>();
 }
 
 TEST(CudaAttentionFp8, IsAsExactAsItsDefinition) {

@@ -92,6 +92,81 @@ TEST(CudaLinear, Fp8AgreesWithTheDefinition) {
   }
 }
 
+/// Rows of a full-size product, which the CPU can afford.
+Tensor some_rows(const Tensor& x) {
+  return joined({x.narrow(0, 0, 9), x.narrow(0, x.size(0) / 2, 8), x.narrow(0, x.size(0) - 9, 9)},
+                0);
+}
+
+TEST(CudaLinear, FullSizeProductsAgreeWithTheDefinition) {
+  DITQ_NEEDS_GPU();
+  const Form next{
+      .e4m3 = true, .scale = 0.017F, .inverse = filled({1}, 1 / 0.017, at::kFloat, kGpu)};
+  for (const test::LinearCase& c : test::kLinearCases) {
+    if (!c.timed) continue;
+    const Layer layer(c);
+    const Tensor x = values(7, {c.m, c.k});
+    const Tensor rows = some_rows(x);
+    const Tensor on_device = on_gpu(x);
+    const auto bf16 = cuda_bf16_kernel(on_gpu(layer.weight), on_gpu(layer.bias));
+    const auto fp8 = cuda_fp8_kernel(on_gpu(layer.codes), layer.weight_scale, layer.input_scale,
+                                     on_gpu(layer.bias), at::kBFloat16);
+    const Tensor out = empty({c.m, c.n}, at::kBFloat16, kGpu);
+    const Tensor codes = empty({c.m, c.n}, at::kFloat8_e4m3fn, kGpu);
+    for (const PostOp post_op : {PostOp::none, PostOp::gelu_tanh}) {
+      SCOPED_TRACE(testing::Message() << c.m << " x " << c.n << " x " << c.k);
+      bf16->run(on_device, out, post_op);
+      const Tensor expected =
+          reference::gemm(rows, layer.weight,
+                          {.bias = layer.bias.to(at::kFloat), .post_op = post_op}, at::kBFloat16);
+      EXPECT_GE(test::cosine(some_rows(out).cpu(), expected), 0.99999);
+
+      const Tensor values_out =
+          reference::gemm(reference::quantize_e4m3(rows, layer.input_scale),
+                          layer.codes.to(at::kBFloat16), layer.epilogue(post_op), at::kBFloat16);
+      const Tensor limited = values_out.to(at::kFloat).clamp(-448 * next.scale, 448 * next.scale);
+      for (const bool fast : {false, true}) {
+        cuda().use_fast_accumulation(fast);
+        fp8->run_quantized(on_device, codes, post_op, next);
+        const Tensor ours = some_rows(codes.view(at::kByte)).cpu().view(at::kFloat8_e4m3fn);
+        EXPECT_GE(test::cosine(ours.to(at::kFloat), limited), 0.9990) << "fast " << fast;
+      }
+      cuda().use_fast_accumulation(false);
+    }
+  }
+}
+
+TEST(CudaLinear, FullSizeMergedProductsAgreeWithTheDefinition) {
+  DITQ_NEEDS_GPU();
+  const test::LinearCase c{4097, 3072, 3072};
+  std::vector<Layer> layers{Layer(c, 1), Layer(c, 11), Layer(c, 21)};
+  layers[1].weight_scale *= 3;
+  layers[2].weight_scale *= 0.2F;
+  const Tensor x = values(7, {c.m, c.k});
+  std::vector<LinearKernel> kernels;
+  std::vector<const Linear::Kernel*> all;
+  for (const Layer& layer : layers) {
+    kernels.push_back(cuda_fp8_kernel(on_gpu(layer.codes), layer.weight_scale, layer.input_scale,
+                                      on_gpu(layer.bias), at::kBFloat16));
+    all.push_back(kernels.back().get());
+  }
+  const auto merged = kernels.front()->merged(all);
+  if (merged == nullptr) GTEST_SKIP() << "this GPU has no scales of rows";
+  const Tensor out = empty({c.m, 3 * c.n}, at::kBFloat16, kGpu);
+  for (const bool fast : {false, true}) {
+    cuda().use_fast_accumulation(fast);
+    merged->run(on_gpu(x), out, PostOp::none);
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+      const Tensor expected = reference::gemm(
+          reference::quantize_e4m3(some_rows(x), layers[i].input_scale),
+          layers[i].codes.to(at::kBFloat16), layers[i].epilogue(PostOp::none), at::kBFloat16);
+      const Tensor part = some_rows(out.narrow(1, static_cast<std::int64_t>(i) * c.n, c.n)).cpu();
+      EXPECT_GE(test::cosine(part, expected), 0.99999) << i << " fast " << fast;
+    }
+  }
+  cuda().use_fast_accumulation(false);
+}
+
 /// An NVFP4 layer's weight on the GPU, and what it stands for.
 struct Nvfp4Layer {
   test::RandomWeight weight;

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "kernels/cuda/check.h"
+#include "kernels/cuda/gemm_choice.h"
 
 namespace ditq {
 namespace {
@@ -164,14 +165,18 @@ void GemmPlans::choose(Plan& plan, const GemmKey& key) {
     return;
   }
   plan.algo = plan.candidates.front();
-  const auto known = known_.find(text_of(key));
-  if (known == known_.end()) return;
-  cublasLtMatmulHeuristicResult_t check{};
-  const bool usable =
-      cublasLtMatmulAlgoCheck(handle_, plan.operation, plan.weight, plan.x, plan.addend, plan.out,
-                              &known->second, &check) == CUBLAS_STATUS_SUCCESS &&
-      check.workspaceSize <= kWorkspace;
-  if (usable) plan.algo = known->second;
+  const auto use = [&](const cublasLtMatmulAlgo_t& algo) {
+    cublasLtMatmulHeuristicResult_t check{};
+    const cublasStatus_t usable = cublasLtMatmulAlgoCheck(
+        handle_, plan.operation, plan.weight, plan.x, plan.addend, plan.out, &algo, &check);
+    if (usable == CUBLAS_STATUS_SUCCESS && check.workspaceSize <= kWorkspace) plan.algo = algo;
+  };
+  if (const auto known = known_.find(text_of(key)); known != known_.end()) {
+    return use(known->second);
+  }
+  const auto choice = measured_choice(key, device_, cublasLtGetVersion());
+  cublasLtMatmulAlgo_t algo = plan.candidates.front();
+  if (choice && apply_choice(*choice, algo)) use(algo);
 }
 
 GemmKey GemmPlans::key_of(const GemmProblem& p) const {

@@ -45,6 +45,7 @@ class GemmPlans {
   GemmKey key_of(const GemmProblem& problem) const;
   Plan& plan(const GemmProblem& problem);
   Plan make_plan(const GemmKey& key, const GemmProblem& problem);
+  /// From a table, what was measured, or the heuristics' first.
   void choose(Plan& plan, const GemmKey& key);
   cublasStatus_t launch(Plan& plan, const GemmProblem& problem, cudaStream_t stream);
   void* workspace(cudaStream_t stream);

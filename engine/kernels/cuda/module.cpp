@@ -155,6 +155,12 @@ class TorchCuda : public CudaDevice {
     launch_quantize_nvfp4(problem, current());
   }
 
+  std::string why_not(const AttentionProblem& problem) override {
+    return why_no_attention(problem, info_);
+  }
+  void attention(const AttentionProblem& problem) override {
+    launch_attention(problem, info_.multiprocessors, current());
+  }
   std::string why_not(const AttentionE4m3Problem& problem) override {
     return attention_->why_not(problem);
   }
