@@ -358,15 +358,20 @@ struct SingleBlock {
     const JointQkv joint(projection, x.tokens(), dims);
     qkv(normal, 0, joint);
     const JointQk qk{.q = joint.q, .k = joint.k, .image_q = qkv.norm_q, .image_k = qkv.norm_k};
-    if (!state.fp8()) joint_norm_rope(qk, state.rope);
-    // One after the other: beside one another, product and attention slow each other down (docs/performance.md).
-    proj_mlp.into(normal, parts.narrow(2, dims.hidden(), 4 * dims.hidden()), PostOp::gelu_tanh,
-                  next);
     const Tensor attn = parts.narrow(2, 0, dims.hidden());
+    const auto feed_forward = [&] {
+      proj_mlp.into(normal, parts.narrow(2, dims.hidden(), 4 * dims.hidden()), PostOp::gelu_tanh,
+                    next);
+    };
     if (state.fp8()) {
+      // One after the other: cuDNN's kernel and the product slow each other down (docs/performance.md).
+      feed_forward();
       fp8(joint, qk, state.rope, found, attn);
     } else {
-      joint.attend(quantizers, {.image = next}, attn);
+      joint_norm_rope(qk, state.rope);
+      // The product takes the multiprocessors that attention's last tiles leave.
+      beside(
+          projection, [&] { joint.attend(quantizers, {.image = next}, attn); }, feed_forward);
     }
     const Tensor out = proj_out(parts);
     tap("proj_out", out);
