@@ -369,9 +369,15 @@ struct SingleBlock {
       fp8(joint, qk, state.rope, found, attn);
     } else {
       joint_norm_rope(qk, state.rope);
-      // The product takes the multiprocessors that attention's last tiles leave.
-      beside(
-          projection, [&] { joint.attend(quantizers, {.image = next}, attn); }, feed_forward);
+      const auto attend = [&] { joint.attend(quantizers, {.image = next}, attn); };
+      if (layer_listener() == nullptr) {
+        // The product takes the multiprocessors that attention's last tiles leave.
+        beside(projection, attend, feed_forward);
+      } else {
+        // What a listener keeps of `normal` was made on this stream, and may be freed while the other still reads it.
+        feed_forward();
+        attend();
+      }
     }
     const Tensor out = proj_out(parts);
     tap("proj_out", out);
