@@ -13,6 +13,7 @@
 
 #include "cuda/environment.h"
 #include "ops/attention_fp8.h"
+#include "ops/device_view.h"
 #include "ops/joint_attention.h"
 #include "ops/positions.h"
 #include "support/cuda_cases.h"
@@ -86,6 +87,27 @@ struct Heads {
 
 double error(const Tensor& ours, const Tensor& theirs) {
   return ours.sub(theirs).norm().div(theirs.norm()).item<double>();
+}
+
+TEST(CudaAttention, HasItsOwnKernelOnHopper) {
+  DITQ_NEEDS_GPU();
+  if (!test::is_hopper()) GTEST_SKIP() << "this GPU has no kernel of ditq's own";
+  for (const test::AttentionCase& c : test::kAttentionCases) {
+    const Heads heads(c);
+    const Tensor out = empty({c.batch, c.tokens, 5 * c.heads * 128}, at::kFloat8_e4m3fn, kGpu)
+                           .narrow(2, 0, c.heads * 128);
+    EXPECT_EQ(cuda().why_not(AttentionProblem{.batch = c.batch,
+                                              .tokens = c.tokens,
+                                              .heads = c.heads,
+                                              .head_dim = 128,
+                                              .q = token_view(heads.part(0)),
+                                              .k = token_view(heads.part(1)),
+                                              .v = token_view(heads.part(2)),
+                                              .out = token_view(out),
+                                              .e4m3 = true}),
+              "")
+        << c.tokens;
+  }
 }
 
 TEST(CudaAttention, IsExactUpToBf16) {

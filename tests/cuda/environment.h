@@ -22,6 +22,11 @@ inline bool use_gpu() {
 #define DITQ_NEEDS_GPU() \
   if (!::ditq::test::use_gpu()) GTEST_SKIP() << "no GPU: " << ::ditq::why_no_cuda()
 
+/// Whether the GPU is the one that ditq has its own kernels and cuBLASLt scales of rows for.
+inline bool is_hopper() {
+  return cuda().info().major == 9 && cuda().info().minor == 0;
+}
+
 inline const at::Device kGpu(at::kCUDA, 0);
 
 /// The same values on the GPU in bf16.

@@ -36,13 +36,12 @@ inline const std::vector<RopeCase> kRopeCases{
 /// Attention over heads of 128 channels.
 struct AttentionCase {
   std::int64_t batch, tokens, heads, text;
-  bool timed = false;
 };
 
 inline const std::vector<AttentionCase> kAttentionCases{
-    {1, 4608, 24, 512, true}, {1, 1, 1, 0},    {1, 2, 3, 1},   {1, 33, 2, 5},    {1, 64, 1, 0},
-    {1, 128, 2, 128},         {2, 200, 3, 64}, {1, 192, 5, 7}, {3, 517, 7, 100}, {1, 1000, 24, 512},
-    {2, 1153, 12, 0},
+    {1, 4608, 24, 512}, {1, 1, 1, 0},       {1, 2, 3, 1},     {1, 33, 2, 5},
+    {1, 64, 1, 0},      {1, 128, 2, 128},   {2, 200, 3, 64},  {1, 192, 5, 7},
+    {3, 517, 7, 100},   {1, 1000, 24, 512}, {2, 1153, 12, 0},
 };
 
 struct QuantizeCase {
