@@ -252,9 +252,13 @@ Product make_product(const test::LinearCase& c, const ProductKind& kind) {
   return p;
 }
 
+std::string name_of(const test::LinearCase& c, const ProductKind& kind) {
+  return fmt::format("{}x{}x{} {}", c.m, c.n, c.k, kind.name);
+}
+
 Json gemm_row(const test::LinearCase& c, const ProductKind& kind, bool tune) {
   const Product p = make_product(c, kind);
-  Json out = {{"gemm", fmt::format("{}x{}x{} {}", c.m, c.n, c.k, kind.name)}};
+  Json out = {{"gemm", name_of(c, kind)}};
   const std::string why_not = cuda().why_not(p.problem);
   if (!why_not.empty()) {
     out["not"] = why_not;
@@ -265,11 +269,13 @@ Json gemm_row(const test::LinearCase& c, const ProductKind& kind, bool tune) {
   out["ms"] = first;
   out["TFLOP/s"] = tera(flops, first);
   if (!tune) return out;
-  const auto candidates = cuda().tune(p.problem, 32, 20);
-  const double best = time_device([&] { cuda().gemm(p.problem); }, 20);
-  out["candidates"] = candidates.size();
-  out["tuned ms"] = best;
-  out["tuned TFLOP/s"] = tera(flops, best);
+  for (const GemmCandidate& candidate : cuda().tune(p.problem)) {
+    const auto ms = static_cast<double>(candidate.milliseconds);
+    out["under its own load"].push_back({{"kernel", candidate.algorithm},
+                                         {"heuristics' first", candidate.is_first},
+                                         {"ms", ms},
+                                         {"TFLOP/s", tera(flops, ms)}});
+  }
   return out;
 }
 
@@ -354,7 +360,7 @@ Json measure_kernels(const Json& ceilings) {
   return rows;
 }
 
-Json measure_gemms(bool tune) {
+Json measure_gemms(const std::string& part, bool tune) {
   Json rows = Json::array();
   for (const auto& c : test::kLinearCases) {
     if (!c.timed) continue;
@@ -362,6 +368,7 @@ Json measure_gemms(bool tune) {
       // Each fusion where the network has it.
       if (kind.rows && c.n != 9216) continue;
       if (kind.gelu && c.n != 12288) continue;
+      if (name_of(c, kind).find(part) == std::string::npos) continue;
       rows.push_back(gemm_row(c, kind, tune));
     }
   }

@@ -1,11 +1,13 @@
 // usage: cuda_bench [--table FILE] [--tune] [--steps N] [--one-stream | --two-streams] [--fast | --precise]
-//        [--fp8-attention | --bf16-attention] [--fp4-activations | --bf16-activations] [kernels] [gemms]
-//        [step:FOLDER]...
+//        [--fp8-attention | --bf16-attention] [--fp4-activations | --bf16-activations] [kernels]
+//        [gemms[:PART OF A NAME]] [step:FOLDER]...
 // Words count for what follows them.
 // Times the GPU engine on this machine, random data throughout: the device's ceilings, every kernel of the case table,
 // FLUX.1's products, and whole denoise steps of transformers ('ditq synth' makes them). JSON, one object a line.
+// --tune: search for each product the fastest of cuBLASLt's kernels, about half a minute each.
 // --table: kernel choices to start from; with --tune those found are written there.
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -72,8 +74,8 @@ int run(const std::vector<std::string>& words) {
       ceilings = bench::measure_ceilings();
       print("ceiling", ceilings);
       print("kernel", bench::measure_kernels(ceilings));
-    } else if (word == "gemms") {
-      print("gemm", bench::measure_gemms(tune));
+    } else if (word == "gemms" || word.starts_with("gemms:")) {
+      print("gemm", bench::measure_gemms(word.substr(std::min(word.size(), std::size_t{6})), tune));
     } else if (word.starts_with("step:")) {
       print("step", bench::measure_step(word.substr(5), options));
     } else {

@@ -176,10 +176,11 @@ struct GemmProblem {
   const float* out_scale = nullptr;  ///< e4m3 out: one device value that multiplies
 };
 
-/// One way to run a product that cuBLASLt offers, best guess first.
+/// One way to run a product that cuBLASLt offers.
 struct GemmCandidate {
-  std::string algorithm;  ///< 16 * 8 hex digits: the library's opaque description
-  float milliseconds = 0;
+  std::string algorithm;   ///< "tile 20, cluster 5, option 2, swizzle 0, K in 1 parts"
+  float milliseconds = 0;  ///< when it runs alone for half a second
+  bool is_first = false;   ///< the heuristics' first choice
 };
 
 struct CudaDeviceInfo {
@@ -249,8 +250,9 @@ class CudaDevice {
   /// Whether sums of E4M3 products stay in the matrix units' own accumulators (22 bits) over the whole of K, instead of
   /// being added to f32 registers in between. They do where it is asked for.
   virtual void use_fast_accumulation(bool use) = 0;
-  /// Times up to `count` candidates with `repeats` launches each in a graph; the fastest is used from now on.
-  virtual std::vector<GemmCandidate> tune(const GemmProblem& problem, int count, int repeats) = 0;
+  /// Searches the kernels that cuBLASLt offers, about half a minute long; the fastest is used from now on. Fastest first,
+  /// the heuristics' first choice among them.
+  virtual std::vector<GemmCandidate> tune(const GemmProblem& problem) = 0;
   /// All kernels chosen so far by problem, one line each: what a table on disk holds.
   virtual std::string gemm_table() const = 0;
   /// Takes choices from such a table; lines of other devices or library versions are skipped. Returns those taken.
@@ -290,6 +292,6 @@ const std::string& why_no_cuda();
 CudaDevice& cuda();
 
 /// Increased whenever this header changes.
-inline constexpr int kCudaInterface = 3;
+inline constexpr int kCudaInterface = 4;
 
 }  // namespace ditq

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/gemm_choice.h"
+#include "kernels/cuda/gemm_search.h"
 
 namespace ditq {
 namespace {
@@ -166,10 +167,7 @@ void GemmPlans::choose(Plan& plan, const GemmKey& key) {
   }
   plan.algo = plan.candidates.front();
   const auto use = [&](const cublasLtMatmulAlgo_t& algo) {
-    cublasLtMatmulHeuristicResult_t check{};
-    const cublasStatus_t usable = cublasLtMatmulAlgoCheck(
-        handle_, plan.operation, plan.weight, plan.x, plan.addend, plan.out, &algo, &check);
-    if (usable == CUBLAS_STATUS_SUCCESS && check.workspaceSize <= kWorkspace) plan.algo = algo;
+    if (offers(plan, algo)) plan.algo = algo;
   };
   if (const auto known = known_.find(text_of(key)); known != known_.end()) {
     return use(known->second);
@@ -177,6 +175,13 @@ void GemmPlans::choose(Plan& plan, const GemmKey& key) {
   const auto choice = measured_choice(key, device_, cublasLtGetVersion());
   cublasLtMatmulAlgo_t algo = plan.candidates.front();
   if (choice && apply_choice(*choice, algo)) use(algo);
+}
+
+bool GemmPlans::offers(const Plan& plan, const cublasLtMatmulAlgo_t& algo) const {
+  cublasLtMatmulHeuristicResult_t check{};
+  return cublasLtMatmulAlgoCheck(handle_, plan.operation, plan.weight, plan.x, plan.addend,
+                                 plan.out, &algo, &check) == CUBLAS_STATUS_SUCCESS &&
+         check.workspaceSize <= kWorkspace;
 }
 
 GemmKey GemmPlans::key_of(const GemmProblem& p) const {
@@ -242,46 +247,20 @@ void GemmPlans::run(const GemmProblem& problem, cudaStream_t stream) {
               {.expected = text_of(key_of(problem)), .found = cublasLtGetStatusString(status)});
 }
 
-std::vector<GemmCandidate> GemmPlans::tune(const GemmProblem& problem,
-                                           int count,
-                                           int repeats,
-                                           cudaStream_t stream) {
+std::vector<GemmCandidate> GemmPlans::tune(const GemmProblem& problem, cudaStream_t stream) {
   Plan& chosen = plan(problem);
   if (!chosen.why_not.empty()) throw Error(ErrorCode::unsupported, chosen.why_not);
-  cudaEvent_t begin = nullptr;
-  cudaEvent_t end = nullptr;
-  cuda_check(cudaEventCreate(&begin), "cudaEventCreate");
-  cuda_check(cudaEventCreate(&end), "cudaEventCreate");
-  // In rounds over all candidates, so that the device's clock, which follows its load, is the same for each.
-  constexpr int kRounds = 8;
-  const std::size_t tried = std::min(chosen.candidates.size(), static_cast<std::size_t>(count));
-  std::vector<std::vector<float>> times(tried);
-  for (int round = 0; round < kRounds; ++round) {
-    for (std::size_t i = 0; i < tried; ++i) {
-      chosen.algo = chosen.candidates[i];
-      float milliseconds = 0;
-      if (launch(chosen, problem, stream) != CUBLAS_STATUS_SUCCESS) continue;
-      cudaEventRecord(begin, stream);
-      for (int repeat = 0; repeat < repeats; ++repeat) launch(chosen, problem, stream);
-      cudaEventRecord(end, stream);
-      cuda_check(cudaEventSynchronize(end), "cudaEventSynchronize");
-      cudaEventElapsedTime(&milliseconds, begin, end);
-      times[i].push_back(milliseconds / static_cast<float>(repeats));
-    }
-  }
+  const auto offered = [&](const cublasLtMatmulAlgo_t& algo) { return offers(chosen, algo); };
+  const auto run = [&](const cublasLtMatmulAlgo_t& algo) {
+    chosen.algo = algo;
+    return launch(chosen, problem, stream) == CUBLAS_STATUS_SUCCESS;
+  };
+  const auto best = search_gemm(chosen.candidates, offered, run, stream);
   std::vector<GemmCandidate> out;
-  chosen.algo = chosen.candidates.front();
-  float least = 0;
-  for (std::size_t i = 0; i < tried; ++i) {
-    if (times[i].empty()) continue;
-    std::sort(times[i].begin(), times[i].end());
-    out.push_back({hex(chosen.candidates[i]), times[i][times[i].size() / 2]});
-    if (least != 0 && out.back().milliseconds >= least) continue;
-    least = out.back().milliseconds;
-    chosen.algo = chosen.candidates[i];
+  for (const TimedAlgo& timed : best) {
+    out.push_back({describe_algo(timed.algo), timed.milliseconds, timed.is_first});
   }
-  cudaEventDestroy(begin);
-  cudaEventDestroy(end);
+  chosen.algo = best.front().algo;
   return out;
 }
 

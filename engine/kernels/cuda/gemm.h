@@ -29,10 +29,7 @@ class GemmPlans {
 
   std::string why_not(const GemmProblem& problem);
   void run(const GemmProblem& problem, cudaStream_t stream);
-  std::vector<GemmCandidate> tune(const GemmProblem& problem,
-                                  int count,
-                                  int repeats,
-                                  cudaStream_t stream);
+  std::vector<GemmCandidate> tune(const GemmProblem& problem, cudaStream_t stream);
 
   void use_fast_accumulation(bool use) { fast_ = use; }
 
@@ -45,6 +42,8 @@ class GemmPlans {
   GemmKey key_of(const GemmProblem& problem) const;
   Plan& plan(const GemmProblem& problem);
   Plan make_plan(const GemmKey& key, const GemmProblem& problem);
+  /// Whether the library has this kernel for the product.
+  bool offers(const Plan& plan, const cublasLtMatmulAlgo_t& algo) const;
   /// From a table, what was measured, or the heuristics' first.
   void choose(Plan& plan, const GemmKey& key);
   cublasStatus_t launch(Plan& plan, const GemmProblem& problem, cudaStream_t stream);

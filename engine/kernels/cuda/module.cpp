@@ -171,8 +171,8 @@ class TorchCuda : public CudaDevice {
   std::string why_not(const GemmProblem& problem) override { return gemm_->why_not(problem); }
   void gemm(const GemmProblem& problem) override { gemm_->run(problem, current()); }
   void use_fast_accumulation(bool use) override { gemm_->use_fast_accumulation(use); }
-  std::vector<GemmCandidate> tune(const GemmProblem& problem, int count, int repeats) override {
-    return gemm_->tune(problem, count, repeats, stream());
+  std::vector<GemmCandidate> tune(const GemmProblem& problem) override {
+    return gemm_->tune(problem, stream());
   }
   std::string gemm_table() const override { return gemm_->table(); }
   int read_gemm_table(const std::string& table) override { return gemm_->read_table(table); }
