@@ -63,6 +63,15 @@ __device__ inline Bf16x8 load(const __nv_bfloat16* from) {
   return *reinterpret_cast<const Bf16x8*>(from);
 }
 
+/// Tokens and updates pass through: the L2 cache is left to the result, which the next product reads.
+__device__ inline Bf16x8 load_once(const __nv_bfloat16* from) {
+  const uint4 words = __ldcs(reinterpret_cast<const uint4*>(from));
+  return *reinterpret_cast<const Bf16x8*>(&words);
+}
+__device__ inline void store_through(__nv_bfloat16* to, const Bf16x8& values) {
+  __stcs(reinterpret_cast<uint4*>(to), *reinterpret_cast<const uint4*>(&values));
+}
+
 /// Where a thread's accesses lie in a row.
 __device__ inline int place(int chunk) {
   return (chunk * kThreads + static_cast<int>(threadIdx.x)) * kLane;
@@ -73,10 +82,11 @@ template <int kChunks>
 struct Share {
   Bf16x8 chunks[kChunks];
 
+  template <Bf16x8 (*kLoad)(const __nv_bfloat16*) = load>
   __device__ void load_from(const __nv_bfloat16* from, int width) {
 #pragma unroll
     for (int chunk = 0; chunk < kChunks; ++chunk) {
-      if (place(chunk) < width) chunks[chunk] = load(from + place(chunk));
+      if (place(chunk) < width) chunks[chunk] = kLoad(from + place(chunk));
     }
   }
   /// The sum of visit(value) over the share.
@@ -108,7 +118,7 @@ __global__ void __launch_bounds__(kThreads) norm_modulate(const NormModulateProb
   Share<kUpdate ? kChunks : 1> gate, update;
   const auto fetch = [&](std::int64_t token) {
     row.load_from(row_of(p.x, batch, token), width);
-    if constexpr (kUpdate) update.load_from(row_of(p.y, batch, token), width);
+    if constexpr (kUpdate) update.template load_from<load_once>(row_of(p.y, batch, token), width);
   };
   fetch(blockIdx.x);
   if constexpr (kUpdate) gate.load_from(vector_of(p.gate, batch), width);
@@ -128,7 +138,7 @@ __global__ void __launch_bounds__(kThreads) norm_modulate(const NormModulateProb
         if (place(chunk) >= width) continue;
         now.chunks[chunk] =
             add(row.chunks[chunk], multiply(gate.chunks[chunk], update.chunks[chunk]));
-        *reinterpret_cast<Bf16x8*>(x + place(chunk)) = now.chunks[chunk];
+        store_through(x + place(chunk), now.chunks[chunk]);
       }
     }
     if (token + gridDim.x < p.tokens) fetch(token + gridDim.x);
