@@ -141,14 +141,16 @@ struct AttentionE4m3Problem {
 /// softmax(q k^T) v of bf16 heads of 128 channels, in bf16 or, rounded to bf16 first, in E4M3 codes.
 struct AttentionProblem {
   std::int64_t batch = 0;
-  std::int64_t tokens = 0;
+  std::int64_t queries = 0;
+  std::int64_t keys = 0;
   std::int64_t heads = 0;
   std::int64_t head_dim = 0;
-  TokenView q, k, v;  ///< [B, L, Nh * Dh] bf16, strides multiples of 8
-  TokenView out;      ///< the same, bf16 or codes; rows of codes at multiples of 16 bytes
-  double scale = 1;   ///< of the scores
-  bool e4m3 = false;  ///< out holds codes of value * inverse, saturating
-  std::int64_t text_tokens = 0;  ///< tokens below take text_inverse, the others image_inverse
+  TokenView q;                   ///< [B, queries, Nh * Dh] bf16, strides multiples of 8
+  TokenView k, v;                ///< [B, keys, Nh * Dh], likewise
+  TokenView out;                 ///< as q, bf16 or codes; rows of codes at multiples of 16 bytes
+  double scale = 1;              ///< of the scores
+  bool e4m3 = false;             ///< out holds codes of value * inverse, saturating
+  std::int64_t text_tokens = 0;  ///< queries below take text_inverse, the others image_inverse
   float text_inverse = 1;
   float image_inverse = 1;
 };

@@ -30,6 +30,11 @@ namespace {
 constexpr std::int64_t kTimeChannels = 256;
 constexpr double kRopeTheta = 10000.0;
 
+/// The last `count` tokens of x [B, L, ...].
+Tensor last_tokens(const Tensor& x, std::int64_t count) {
+  return x.narrow(1, x.size(1) - count, count);
+}
+
 /// Queries, keys and values of both streams in one sequence, text tokens first: [B, L, Nh, Dh] each, the three of a
 /// token behind one another, so that one product can write them.
 struct JointQkv {
@@ -43,12 +48,15 @@ struct JointQkv {
     v = all.select(2, 2);
   }
 
-  /// out [B, L, D] = softmax(q k^T) v in the run's dtype, or in codes that the layers behind read.
+  /// out [B, n, D] = softmax(q k^T) v of the last n tokens' queries in the run's dtype, or in codes that the layers behind
+  /// read.
   void attend(const AttentionQuantizers& quantizers,
               const JointForms& forms,
               const Tensor& out) const {
     LayerListener* listener = layer_listener();
-    if (listener == nullptr) return joint_attention(q, k, v, forms, out);
+    if (listener == nullptr) {
+      return joint_attention(last_tokens(q, out.size(1)), k, v, forms, out);
+    }
     listener->attention(quantizers.q, q);
     listener->attention(quantizers.k, k);
     listener->attention(quantizers.v, v);
@@ -165,10 +173,22 @@ class Residual {
     pending_ = {gate, y};
   }
   /// The modulated norm `module` of the tokens, in the form of the layer that reads it.
-  Tensor norm(const std::string& module, const Modulation& modulation, const Form& form) {
+  Tensor norm(const std::string& module,
+              const Tensor& shift,
+              const Tensor& scale,
+              const Form& form) {
     if (LayerListener* listener = layer_listener()) listener->norm(module, settle());
     const GatedUpdate update = std::exchange(pending_, {});
-    return add_gated_layer_norm_modulate(tokens_, update, modulation.shift, modulation.scale, form);
+    return add_gated_layer_norm_modulate(tokens_, update, shift, scale, form);
+  }
+  Tensor norm(const std::string& module, const Modulation& modulation, const Form& form) {
+    return norm(module, modulation.shift, modulation.scale, form);
+  }
+  /// Forgets all tokens but the last `count`.
+  void keep_last(std::int64_t count) {
+    if (count == tokens()) return;
+    settle();
+    tokens_ = last_tokens(tokens_, count);
   }
   /// The tokens with every update added.
   const Tensor& settle() {
@@ -342,8 +362,10 @@ struct SingleBlock {
         fp8(qkv.largest_q, qkv.largest_k, proj_out.input_scale(), w.device()),
         dims(d) {}
 
-  /// x all tokens, updated; the block's projection of vec, [B, 3 D]; found: this block's.
+  /// x all tokens, of which the last `kept` are updated and stay; the block's projection of vec, [B, 3 D]; found: this
+  /// block's.
   void operator()(Residual& x,
+                  std::int64_t kept,
                   const Tensor& projection,
                   const StepState& state,
                   const Tensor& found) const {
@@ -360,8 +382,9 @@ struct SingleBlock {
     const JointQk qk{.q = joint.q, .k = joint.k, .image_q = qkv.norm_q, .image_k = qkv.norm_k};
     const Tensor attn = parts.narrow(2, 0, dims.hidden());
     const auto feed_forward = [&] {
-      proj_mlp.into(normal, parts.narrow(2, dims.hidden(), 4 * dims.hidden()), PostOp::gelu_tanh,
-                    next);
+      proj_mlp.into(last_tokens(normal, kept),
+                    last_tokens(parts, kept).narrow(2, dims.hidden(), 4 * dims.hidden()),
+                    PostOp::gelu_tanh, next);
     };
     if (state.fp8()) {
       // One after the other: cuDNN's kernel and the product slow each other down (docs/performance.md).
@@ -369,7 +392,9 @@ struct SingleBlock {
       fp8(joint, qk, state.rope, found, attn);
     } else {
       joint_norm_rope(qk, state.rope);
-      const auto attend = [&] { joint.attend(quantizers, {.image = next}, attn); };
+      const auto attend = [&] {
+        joint.attend(quantizers, {.image = next}, last_tokens(attn, kept));
+      };
       if (layer_listener() == nullptr) {
         // The product takes the multiprocessors that attention's last tiles leave.
         beside(projection, attend, feed_forward);
@@ -379,8 +404,9 @@ struct SingleBlock {
         attend();
       }
     }
-    const Tensor out = proj_out(parts);
+    const Tensor out = proj_out(last_tokens(parts, kept));
     tap("proj_out", out);
+    x.keep_last(kept);
     x.add(m.gate, out);
   }
 };
@@ -515,23 +541,26 @@ struct Flux1Transformer::Network {
       x.settle();
       c.settle();
     }
-    Residual all(tokens);
+    // Nobody reads the text's rows behind the last block but those who look at what all layers do.
+    const bool observed = tap_active() || layer_listener() != nullptr;
+    Residual x(tokens);
     for (std::size_t i = 0; i < single_blocks.size(); ++i) {
       const TapScope scope("single_transformer_blocks", i);
-      single_blocks[i](all, next_mod(single_blocks[i].mod), state, next_found());
+      const bool last = i + 1 == single_blocks.size();
+      single_blocks[i](x, last && !observed ? img.size(1) : tokens.size(1),
+                       next_mod(single_blocks[i].mod), state, next_found());
       if (!tap_active()) continue;
-      all.settle();
+      x.settle();
       tap("0", text_rows);
       tap("1", image_rows);
     }
-    all.settle();
+    x.keep_last(img.size(1));
 
     // The final modulation has scale before shift in the diffusers dialect.
     const Tensor mod = next_mod(final_mod);
-    if (LayerListener* listener = layer_listener()) listener->norm("norm_out.norm", image_rows);
     const Tensor normal =
-        layer_norm_modulate(image_rows, /*shift=*/mod.narrow(1, dims.hidden(), dims.hidden()),
-                            /*scale=*/mod.narrow(1, 0, dims.hidden()), final_proj.form());
+        x.norm("norm_out.norm", /*shift=*/mod.narrow(1, dims.hidden(), dims.hidden()),
+               /*scale=*/mod.narrow(1, 0, dims.hidden()), final_proj.form());
     tap("norm_out", normal);
     const Tensor out = final_proj(normal);
     tap("proj_out", out);

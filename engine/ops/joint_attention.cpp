@@ -16,7 +16,8 @@ bool is_codes(const Tensor& x) {
 AttentionProblem problem_of(
     const Tensor& q, const Tensor& k, const Tensor& v, const JointForms& forms, const Tensor& out) {
   return {.batch = q.size(0),
-          .tokens = q.size(1),
+          .queries = q.size(1),
+          .keys = k.size(1),
           .heads = q.size(2),
           .head_dim = q.size(3),
           .q = token_view(q),

@@ -14,7 +14,8 @@ struct JointForms {
 
 /// out = softmax(q k^T / sqrt(Dh)) v, rounded to q's dtype; then, where out holds E4M3 codes, quantized under the scale
 /// of the form that reads the row.
-/// Shapes: q, k, v [B, L, Nh, Dh], contiguous in Dh; out [B, L, Nh * Dh] in q's dtype or Float8_e4m3fn, rows contiguous.
+/// Shapes: q [B, Lq, Nh, Dh], k, v [B, Lk, Nh, Dh], contiguous in Dh; out [B, Lq, Nh * Dh] in q's dtype or Float8_e4m3fn,
+/// rows contiguous.
 /// bf16 heads of 128 channels take one pass on compute capability 9.0; everything else is `attention` and `store_in_forms`.
 void joint_attention(
     const Tensor& q, const Tensor& k, const Tensor& v, const JointForms& forms, const Tensor& out);

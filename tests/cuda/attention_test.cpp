@@ -61,20 +61,24 @@ struct Layer {
   }
 };
 
-/// Queries, keys and values [B, L, 3, Nh, Dh] on the GPU, as a projection leaves them.
+/// Queries, keys and values [B, L, 3, Nh, Dh] on the GPU, as a projection leaves them; queries of the last tokens only.
 struct Heads {
   Tensor qkv;
+  std::int64_t queries;
 
   explicit Heads(const test::AttentionCase& c, std::int64_t head_dim = 128)
-      : qkv(on_gpu(values(1, {c.batch, c.tokens, 3, c.heads, head_dim}))) {}
+      : qkv(on_gpu(values(1, {c.batch, c.keys, 3, c.heads, head_dim}))), queries(c.queries) {}
 
-  Tensor part(std::int64_t i) const { return qkv.select(2, i); }
+  Tensor part(std::int64_t i) const {
+    const Tensor all = qkv.select(2, i);
+    return i == 0 ? all.narrow(1, all.size(1) - queries, queries) : all;
+  }
   void attend(const JointForms& forms, const Tensor& out) const {
     joint_attention(part(0), part(1), part(2), forms, out);
   }
   /// The result in bf16, [B, L, Nh * Dh].
   Tensor attend() const {
-    Tensor out = empty({qkv.size(0), qkv.size(1), qkv.size(3) * qkv.size(4)}, at::kBFloat16, kGpu);
+    Tensor out = empty({qkv.size(0), queries, qkv.size(3) * qkv.size(4)}, at::kBFloat16, kGpu);
     attend({}, out);
     return out;
   }
@@ -94,10 +98,11 @@ TEST(CudaAttention, HasItsOwnKernelOnHopper) {
   if (!test::is_hopper()) GTEST_SKIP() << "this GPU has no kernel of ditq's own";
   for (const test::AttentionCase& c : test::kAttentionCases) {
     const Heads heads(c);
-    const Tensor out = empty({c.batch, c.tokens, 5 * c.heads * 128}, at::kFloat8_e4m3fn, kGpu)
+    const Tensor out = empty({c.batch, c.queries, 5 * c.heads * 128}, at::kFloat8_e4m3fn, kGpu)
                            .narrow(2, 0, c.heads * 128);
     EXPECT_EQ(cuda().why_not(AttentionProblem{.batch = c.batch,
-                                              .tokens = c.tokens,
+                                              .queries = c.queries,
+                                              .keys = c.keys,
                                               .heads = c.heads,
                                               .head_dim = 128,
                                               .q = token_view(heads.part(0)),
@@ -106,14 +111,15 @@ TEST(CudaAttention, HasItsOwnKernelOnHopper) {
                                               .out = token_view(out),
                                               .e4m3 = true}),
               "")
-        << c.tokens;
+        << c.queries;
   }
 }
 
 TEST(CudaAttention, IsExactUpToBf16) {
   DITQ_NEEDS_GPU();
   for (const test::AttentionCase& c : test::kAttentionCases) {
-    SCOPED_TRACE(testing::Message() << c.batch << " x " << c.tokens << " x " << c.heads);
+    SCOPED_TRACE(testing::Message()
+                 << c.batch << " x " << c.queries << " x " << c.keys << " x " << c.heads);
     const Heads heads(c);
     const Tensor ours = heads.attend();
     // Weights and results are rounded to bf16: 2^-9 each at most.
@@ -125,21 +131,22 @@ TEST(CudaAttention, IsExactUpToBf16) {
 TEST(CudaAttention, WritesTheCodesOfItsValuesBesideOthers) {
   DITQ_NEEDS_GPU();
   for (const test::AttentionCase& c : test::kAttentionCases) {
-    SCOPED_TRACE(testing::Message() << c.batch << " x " << c.tokens << " x " << c.heads);
+    SCOPED_TRACE(testing::Message()
+                 << c.batch << " x " << c.queries << " x " << c.keys << " x " << c.heads);
     const Heads heads(c);
     const std::int64_t width = c.heads * 128;
     const JointForms forms{.text_tokens = c.text,
                            .text = {.e4m3 = true, .scale = 0.0131F},
                            .image = {.e4m3 = true, .scale = 0.0007F}};
-    const Tensor rows = filled({c.batch, c.tokens, width + 64}, 1, at::kFloat8_e4m3fn, kGpu);
+    const Tensor rows = filled({c.batch, c.queries, width + 64}, 1, at::kFloat8_e4m3fn, kGpu);
     const Tensor ours = rows.narrow(2, 0, width);
     heads.attend(forms, ours);
     EXPECT_EQ(rows.narrow(2, width, 64).to(at::kFloat).sub(1).abs().max().item<float>(), 0);
-    const Tensor expected = empty({c.batch, c.tokens, width}, at::kFloat8_e4m3fn, kGpu);
+    const Tensor expected = empty({c.batch, c.queries, width}, at::kFloat8_e4m3fn, kGpu);
     store_in_forms(heads.attend(), forms, expected);
     EXPECT_EQ(test::max_abs(ours.cpu().to(at::kFloat), expected.cpu().to(at::kFloat)), 0);
     // bf16 beside other values: what a single block without codes asks for.
-    const Tensor wide = filled({c.batch, c.tokens, width + 8}, 1, at::kBFloat16, kGpu);
+    const Tensor wide = filled({c.batch, c.queries, width + 8}, 1, at::kBFloat16, kGpu);
     heads.attend({}, wide.narrow(2, 0, width));
     EXPECT_EQ(test::max_abs(wide.narrow(2, 0, width).cpu(), heads.attend().cpu()), 0);
     EXPECT_EQ(wide.narrow(2, width, 8).sub(1).abs().max().item<float>(), 0);
@@ -149,11 +156,11 @@ TEST(CudaAttention, WritesTheCodesOfItsValuesBesideOthers) {
 TEST(CudaAttention, FollowsScoresThatGrowFromBlockToBlock) {
   DITQ_NEEDS_GPU();
   // Every key outweighs all before it, so that each block of keys moves the maximum; the other way around none does.
-  const test::AttentionCase c{1, 700, 2, 0};
+  const test::AttentionCase c{1, 700, 700, 2, 0};
   for (const double step : {0.05, -0.05, 3.0}) {
     const Heads heads(c);
     heads.part(0).fill_(1);
-    for (std::int64_t i = 0; i < c.tokens; ++i) {
+    for (std::int64_t i = 0; i < c.keys; ++i) {
       heads.part(1)[0][i].fill_(step * static_cast<double>(i));
     }
     const Tensor ours = heads.attend();
@@ -163,21 +170,22 @@ TEST(CudaAttention, FollowsScoresThatGrowFromBlockToBlock) {
 
 TEST(CudaAttention, KeepsNanToWhatItTouches) {
   DITQ_NEEDS_GPU();
-  const test::AttentionCase c{1, 300, 2, 0};
+  const test::AttentionCase c{1, 300, 300, 2, 0};
   const Heads heads(c);
   heads.part(0)[0][70][1][5].fill_(std::numeric_limits<double>::quiet_NaN());
   const Tensor ours = heads.attend().cpu();
-  const Tensor broken = ours.ne(ours).view({c.tokens, c.heads, 128});
+  const Tensor broken = ours.ne(ours).view({c.queries, c.heads, 128});
   EXPECT_TRUE(broken[70][1].all().item<bool>());
   EXPECT_EQ(broken.sum().item<std::int64_t>(), 128);
 }
 
 TEST(CudaAttention, OtherHeadsTakeTheLibrary) {
   DITQ_NEEDS_GPU();
-  const Heads heads({2, 77, 3, 5}, 64);
+  const Heads heads({2, 70, 77, 3, 5}, 64);
   const Tensor out = heads.attend();
   EXPECT_LE(error(out.cpu().to(at::kFloat), heads.exact()), 0.004);
-  EXPECT_NE(cuda().why_not(AttentionProblem{.batch = 1, .tokens = 8, .heads = 1, .head_dim = 64}),
+  EXPECT_NE(cuda().why_not(
+                AttentionProblem{.batch = 1, .queries = 8, .keys = 8, .heads = 1, .head_dim = 64}),
             "");
 }
 

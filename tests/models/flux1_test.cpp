@@ -11,6 +11,7 @@
 #include "sampling/denoise.h"
 #include "support/nvfp4_export.h"
 #include "support/tensors.h"
+#include "tensor/create.h"
 #include "tensor/tap.h"
 
 namespace ditq {
@@ -64,6 +65,25 @@ TEST(Flux1, TapsAgreeWithTheGoldenBlockOutputs) {
     EXPECT_LE(test::relative(thinned(found->second), from_file(info)), 1e-4) << info.name;
   }
   EXPECT_GE(compared, 18);
+}
+
+TEST(Flux1, LeavesOutOnlyWhatNobodyReads) {
+  // Without taps the last block skips the text's rows.
+  const Flux1Transformer model = load_transformer(test::tiny_flux() / "transformer", at::kFloat);
+  const Flux1Input one = golden_input(at::kFloat);
+  const auto twice = [](const Tensor& x) { return joined({x, x}, 0); };
+  const Tensor two = model({.img = twice(one.img),
+                            .txt = twice(one.txt),
+                            .pooled = twice(one.pooled),
+                            .timestep = twice(one.timestep),
+                            .guidance = twice(one.guidance),
+                            .positions = one.positions});
+  const Tensor ours = model(one);
+  const TapSession session([](const std::string&, const Tensor&) {});
+  const Tensor all = model(one);
+  EXPECT_LE(test::relative(ours, all), 1e-6);
+  EXPECT_LE(test::relative(two[0], all[0]), 1e-5);
+  EXPECT_LE(test::relative(two[1], all[0]), 1e-5);
 }
 
 TEST(Flux1, RopeTablesAreThoseOfDiffusers) {

@@ -33,15 +33,17 @@ inline const std::vector<RopeCase> kRopeCases{
     {1, 37, 3, 256, 37},           {1, 5, 2, 96, 2},
 };
 
-/// Attention over heads of 128 channels.
+/// Attention over heads of 128 channels: the queries of the last tokens, of which the first `text` are the text's.
 struct AttentionCase {
-  std::int64_t batch, tokens, heads, text;
+  std::int64_t batch, queries, keys, heads, text;
 };
 
 inline const std::vector<AttentionCase> kAttentionCases{
-    {1, 4608, 24, 512}, {1, 1, 1, 0},       {1, 2, 3, 1},     {1, 33, 2, 5},
-    {1, 64, 1, 0},      {1, 128, 2, 128},   {2, 200, 3, 64},  {1, 192, 5, 7},
-    {3, 517, 7, 100},   {1, 1000, 24, 512}, {2, 1153, 12, 0},
+    {1, 4608, 4608, 24, 512}, {1, 1, 1, 1, 0},        {1, 2, 2, 3, 1},
+    {1, 33, 33, 2, 5},        {1, 64, 64, 1, 0},      {1, 128, 128, 2, 128},
+    {2, 200, 200, 3, 64},     {1, 192, 192, 5, 7},    {3, 517, 517, 7, 100},
+    {1, 1000, 1000, 24, 512}, {2, 1153, 1153, 12, 0}, {1, 4096, 4608, 24, 0},
+    {2, 1, 129, 3, 0},        {3, 65, 300, 2, 7},     {1, 190, 191, 1, 0},
 };
 
 struct QuantizeCase {

@@ -77,7 +77,7 @@ struct Tile {
 };
 
 struct Arguments {
-  int tokens;
+  int queries, keys;
   int heads;
   Schedule schedule;
   float scale_log2;  ///< of the scores, times log2(e)
@@ -371,7 +371,7 @@ __device__ void store_row(const float (&out)[64],
 #pragma unroll
       for (int i = 0; i < 4; ++i) words[i] = mixed[i];
     }
-    if (token >= a.tokens) continue;
+    if (token >= a.queries) continue;
     const std::int64_t bytes = (at + part * 16 * kPerWord) * (kCodes ? 1 : 2) + lane * 16;
     *reinterpret_cast<uint4*>(static_cast<std::uint8_t*>(a.out) + bytes) =
         make_uint4(words[0], words[1], words[2], words[3]);
@@ -440,7 +440,7 @@ __device__ void load_keys_and_values(const CUtensorMap& k,
     const Tile tile = tile_at(a.schedule, index);
     const int head = tile.head % a.heads;
     const int batch = tile.head / a.heads;
-    for (int token = 0; token < a.tokens; token += kKeys, turn.next()) {
+    for (int token = 0; token < a.keys; token += kKeys, turn.next()) {
       load_block(k, shared.keys[turn.slot], shared.key_slots[turn.slot], turn.parity, head, token,
                  batch);
       load_block(v, shared.values[turn.slot], shared.value_slots[turn.slot], turn.parity, head,
@@ -465,7 +465,7 @@ __device__ void attend(const Arguments& a, Shared& shared, int group) {
     const Tile tile = tile_at(a.schedule, index);
     if (group >= tile.count) {
       // No rows for this warpgroup: it only keeps its place in the order.
-      for (int token = 0; token < a.tokens; token += kKeys, turn.next()) {
+      for (int token = 0; token < a.keys; token += kKeys, turn.next()) {
         wait_for(shared.key_slots[turn.slot].full, turn.parity);
         wait_for_turn(group);
         give_turn(next_group);
@@ -481,7 +481,7 @@ __device__ void attend(const Arguments& a, Shared& shared, int group) {
     RowState rows{{-INFINITY, -INFINITY}, {0, 0}};
     wait_for(shared.query_slots[group].full, query_parity);
     query_parity ^= 1;
-    for (int token = 0; token < a.tokens; token += kKeys, turn.next()) {
+    for (int token = 0; token < a.keys; token += kKeys, turn.next()) {
       float scores[64];
       const std::uint32_t k = operand(shared.keys[turn.slot]);
       wait_for(shared.key_slots[turn.slot].full, turn.parity);
@@ -499,10 +499,10 @@ __device__ void attend(const Arguments& a, Shared& shared, int group) {
       give_turn(next_group);
       wait_for_products(scores);
       leave(shared.key_slots[turn.slot].empty);
-      const bool last = token + kKeys >= a.tokens;
+      const bool last = token + kKeys >= a.keys;
       if (last) {
         leave(shared.query_slots[group].empty);
-        if (token + kKeys > a.tokens) mask(scores, a.tokens - token);
+        if (token + kKeys > a.keys) mask(scores, a.keys - token);
       }
       rows.weigh(scores, out, a.scale_log2);
       std::uint32_t weights[32];
@@ -575,9 +575,9 @@ __global__ void __launch_bounds__(kThreads, 1) attention(const __grid_constant__
 
 /// The rounds of a grid of `blocks`: whole tiles while there is one for each block, then the smallest tiles of which
 /// one round is enough.
-Schedule make_schedule(int tokens, int heads, int blocks) {
+Schedule make_schedule(int queries, int heads, int blocks) {
   Schedule s{};
-  s.groups_per_head = (tokens + kGroupRows - 1) / kGroupRows;
+  s.groups_per_head = (queries + kGroupRows - 1) / kGroupRows;
   s.tiles_per_head = (s.groups_per_head + kGroups - 1) / kGroups;
   const int all = heads * s.tiles_per_head;
   s.whole = all / blocks * blocks;
@@ -592,8 +592,11 @@ Schedule make_schedule(int tokens, int heads, int blocks) {
   return s;
 }
 
-/// [B, L, Nh, 128] in boxes of 64 channels of `rows` tokens, swizzled; nothing is read behind the last token.
-CUtensorMap tensor_map(const AttentionProblem& p, const TokenView& view, std::uint32_t rows) {
+/// [B, tokens, Nh, 128] in boxes of 64 channels of `rows` tokens, swizzled; nothing is read behind the last token.
+CUtensorMap tensor_map(const AttentionProblem& p,
+                       const TokenView& view,
+                       std::int64_t tokens,
+                       std::uint32_t rows) {
   static const auto encode = [] {
     void* found = nullptr;
     cudaDriverEntryPointQueryResult result{};
@@ -605,7 +608,7 @@ CUtensorMap tensor_map(const AttentionProblem& p, const TokenView& view, std::ui
   }();
   constexpr cuuint32_t kRank = 4;
   const auto count = [](std::int64_t value) { return static_cast<cuuint64_t>(value); };
-  const cuuint64_t extents[kRank] = {kHeadDim, count(p.heads), count(p.tokens), count(p.batch)};
+  const cuuint64_t extents[kRank] = {kHeadDim, count(p.heads), count(tokens), count(p.batch)};
   const cuuint64_t strides[kRank - 1] = {kHeadDim * 2, count(view.row_stride * 2),
                                          count(view.batch_stride * 2)};
   const cuuint32_t box[kRank] = {kPanel, 1, rows, 1};
@@ -627,9 +630,10 @@ void launch(const AttentionProblem& p, int multiprocessors, cudaStream_t stream)
   const auto small = [](std::int64_t value) { return static_cast<int>(value); };
   const int heads = small(p.batch * p.heads);
   constexpr double kLog2E = 1.4426950408889634;
-  const Arguments a{.tokens = small(p.tokens),
+  const Arguments a{.queries = small(p.queries),
+                    .keys = small(p.keys),
                     .heads = small(p.heads),
-                    .schedule = make_schedule(small(p.tokens), heads, multiprocessors),
+                    .schedule = make_schedule(small(p.queries), heads, multiprocessors),
                     .scale_log2 = static_cast<float>(p.scale * kLog2E),
                     .out = p.out.data,
                     .out_batch_stride = p.out.batch_stride,
@@ -643,7 +647,8 @@ void launch(const AttentionProblem& p, int multiprocessors, cudaStream_t stream)
              "cudaFuncSetAttribute");
   const int blocks = a.schedule.tiles < multiprocessors ? a.schedule.tiles : multiprocessors;
   attention<kCodes><<<blocks, kThreads, kSharedBytes, stream>>>(
-      tensor_map(p, p.q, kGroupRows), tensor_map(p, p.k, kKeys), tensor_map(p, p.v, kKeys), a);
+      tensor_map(p, p.q, p.queries, kGroupRows), tensor_map(p, p.k, p.keys, kKeys),
+      tensor_map(p, p.v, p.keys, kKeys), a);
   cuda_check(cudaGetLastError(), "attention");
 }
 
@@ -653,7 +658,9 @@ std::string why_no_attention(const AttentionProblem& p, const CudaDeviceInfo& de
   if (device.major != 9 || device.minor != 0) return "the kernel needs compute capability 9.0";
   if (p.head_dim != kHeadDim) return "the kernel takes heads of 128 channels";
   constexpr std::int64_t kMost = std::int64_t{1} << 30;
-  if (p.tokens > kMost || p.batch * p.heads > kMost / (p.tokens / kGroupRows + 1)) {
+  if (p.keys == 0) return "the kernel needs a key";
+  if (std::max(p.queries, p.keys) > kMost ||
+      p.batch * p.heads > kMost / (p.queries / kGroupRows + 1)) {
     return "the kernel counts tiles in 32 bits";
   }
   constexpr std::uintptr_t kBytes = 16;  // of an access, and of TMA's strides
@@ -666,7 +673,7 @@ std::string why_no_attention(const AttentionProblem& p, const CudaDeviceInfo& de
 }
 
 void launch_attention(const AttentionProblem& problem, int multiprocessors, cudaStream_t stream) {
-  if (problem.batch * problem.tokens * problem.heads == 0) return;
+  if (problem.batch * problem.queries * problem.heads == 0) return;
   if (problem.e4m3) {
     launch<true>(problem, multiprocessors, stream);
   } else {
