@@ -268,6 +268,9 @@ class CudaDevice {
   virtual void beside(const std::function<void()>& main, const std::function<void()>& side) = 0;
   /// Whether beside uses the second stream (it does unless told otherwise: for measuring what that gives).
   virtual void use_side_stream(bool use) = 0;
+  /// Makes it choose from now on as on a device of this compute capability, which must not be above its own. For tests of
+  /// what other devices would run.
+  virtual void act_as(int major, int minor) = 0;
 
   virtual void synchronize() = 0;
   virtual std::unique_ptr<CudaEvent> record() = 0;

@@ -1,6 +1,9 @@
 #pragma once
 // The GPU that these tests need; without one they are skipped with the reason.
 
+#include <cstdio>
+#include <cstdlib>
+
 #include <gtest/gtest.h>
 
 #include "kernels/cuda_device.h"
@@ -9,11 +12,18 @@
 
 namespace ditq::test {
 
-/// Makes the first device current. Before the first tensor of the process.
+/// Makes the first device current. Before the first tensor of the process. DITQ_TEST_CAPABILITY=8.0 takes the paths of
+/// devices of that compute capability.
 inline bool use_gpu() {
   static const bool there = [] {
     if (find_cuda() == nullptr) return false;
     choose_device("cuda");
+    int major = 0;
+    int minor = 0;
+    const char* capability = std::getenv("DITQ_TEST_CAPABILITY");
+    if (capability != nullptr && std::sscanf(capability, "%d.%d", &major, &minor) == 2) {
+      cuda().act_as(major, minor);
+    }
     return true;
   }();
   return there;

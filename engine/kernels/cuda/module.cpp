@@ -168,6 +168,13 @@ class TorchCuda : public CudaDevice {
     attention_->run(problem, current());
   }
 
+  void act_as(int major, int minor) override {
+    info_.major = major;
+    info_.minor = minor;
+    gemm_.emplace(info_);
+    attention_.emplace(info_);
+  }
+
   std::string why_not(const GemmProblem& problem) override { return gemm_->why_not(problem); }
   void gemm(const GemmProblem& problem) override { gemm_->run(problem, current()); }
   void use_fast_accumulation(bool use) override { gemm_->use_fast_accumulation(use); }
