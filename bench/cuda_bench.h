@@ -21,9 +21,8 @@ Json measure_ceilings();
 /// Every fused kernel of the case table: milliseconds, TB/s or TFLOP/s, percent of the ceiling.
 Json measure_kernels(const Json& ceilings);
 
-/// FLUX.1's products of whose name `part` is a part, such as "4608x12288x3072 e4m3 gelu"; with `tune` each under its own
-/// load in the fastest of the library's kernels, which takes about half a minute.
-Json measure_gemms(const std::string& part, bool tune);
+/// FLUX.1's products of whose name `part` is a part, such as "4608x12288x3072 e4m3 gelu".
+Json measure_gemms(const std::string& part);
 
 /// How a transformer's step is measured.
 struct StepOptions {

@@ -256,7 +256,7 @@ std::string name_of(const test::LinearCase& c, const ProductKind& kind) {
   return fmt::format("{}x{}x{} {}", c.m, c.n, c.k, kind.name);
 }
 
-Json gemm_row(const test::LinearCase& c, const ProductKind& kind, bool tune) {
+Json gemm_row(const test::LinearCase& c, const ProductKind& kind) {
   const Product p = make_product(c, kind);
   Json out = {{"gemm", name_of(c, kind)}};
   const std::string why_not = cuda().why_not(p.problem);
@@ -265,17 +265,9 @@ Json gemm_row(const test::LinearCase& c, const ProductKind& kind, bool tune) {
     return out;
   }
   const double flops = 2.0 * static_cast<double>(c.m) * static_cast<double>(c.n * c.k);
-  const double first = time_device([&] { cuda().gemm(p.problem); }, 20);
-  out["ms"] = first;
-  out["TFLOP/s"] = tera(flops, first);
-  if (!tune) return out;
-  for (const GemmCandidate& candidate : cuda().tune(p.problem)) {
-    const auto ms = static_cast<double>(candidate.milliseconds);
-    out["under its own load"].push_back({{"kernel", candidate.algorithm},
-                                         {"heuristics' first", candidate.is_first},
-                                         {"ms", ms},
-                                         {"TFLOP/s", tera(flops, ms)}});
-  }
+  const double ms = time_device([&] { cuda().gemm(p.problem); }, 20);
+  out["ms"] = ms;
+  out["TFLOP/s"] = tera(flops, ms);
   return out;
 }
 
@@ -333,7 +325,7 @@ Json measure_ceilings() {
   const Tensor a = device_normal(2, {8192, 8192});
   const Tensor b = device_normal(3, {8192, 8192});
   const double product = time_device([&] { linear(a, b, {}); }, 20);
-  const Json fp8 = gemm_row({8192, 8192, 8192}, kKinds[2], /*tune=*/false);
+  const Json fp8 = gemm_row({8192, 8192, 8192}, kKinds[2]);
   const double flops = 2.0 * 8192 * 8192 * 8192;
   return {{"copy TB/s", tera(2.0 * static_cast<double>(bytes), copy)},
           {"bf16 TFLOP/s", tera(flops, product)},
@@ -360,7 +352,7 @@ Json measure_kernels(const Json& ceilings) {
   return rows;
 }
 
-Json measure_gemms(const std::string& part, bool tune) {
+Json measure_gemms(const std::string& part) {
   Json rows = Json::array();
   for (const auto& c : test::kLinearCases) {
     if (!c.timed) continue;
@@ -369,7 +361,7 @@ Json measure_gemms(const std::string& part, bool tune) {
       if (kind.rows && c.n != 9216) continue;
       if (kind.gelu && c.n != 12288) continue;
       if (name_of(c, kind).find(part) == std::string::npos) continue;
-      rows.push_back(gemm_row(c, kind, tune));
+      rows.push_back(gemm_row(c, kind));
     }
   }
   rows.push_back({{"saturated code (126 if clamped)", saturated_code()}});

@@ -1,16 +1,14 @@
-// usage: cuda_bench [--table FILE] [--tune] [--steps N] [--one-stream | --two-streams] [--fast | --precise]
+// usage: cuda_bench [--table FILE] [--steps N] [--one-stream | --two-streams] [--fast | --precise]
 //        [--fp8-attention | --bf16-attention] [--fp4-activations | --bf16-activations] [kernels]
 //        [gemms[:PART OF A NAME]] [step:FOLDER]...
 // Words count for what follows them.
 // Times the GPU engine on this machine, random data throughout: the device's ceilings, every kernel of the case table,
 // FLUX.1's products, and whole denoise steps of transformers ('ditq synth' makes them). JSON, one object a line.
-// --tune: search for each product the fastest of cuBLASLt's kernels, about half a minute each.
-// --table: kernel choices to start from; with --tune those found are written there.
+// --table: kernels to use, as 'ditq generate --tune-kernels true' found them.
 
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -34,28 +32,14 @@ void print(const char* what, const Json& value) {
   std::fflush(stdout);
 }
 
-void read_table(const std::string& path) {
-  if (path.empty() || !std::filesystem::exists(path)) return;
-  std::FILE* file = std::fopen(path.c_str(), "rb");
-  std::string text;
-  for (int c = std::fgetc(file); c != EOF; c = std::fgetc(file))
-    text.push_back(static_cast<char>(c));
-  std::fclose(file);
-  print("choices read", cuda().read_gemm_table(text));
-}
-
 int run(const std::vector<std::string>& words) {
-  bool tune = false;
   bench::StepOptions options;
-  std::string table;
   if (choose_device("cuda").is_cpu()) return 4;
   print("device", {{"name", cuda().info().name}, {"libraries", cuda().libraries()}});
   Json ceilings;
   for (std::size_t i = 0; i < words.size(); ++i) {
     const std::string& word = words[i];
-    if (word == "--tune") {
-      tune = true;
-    } else if (word == "--one-stream" || word == "--two-streams") {
+    if (word == "--one-stream" || word == "--two-streams") {
       cuda().use_side_stream(word == "--two-streams");
       print("streams", word == "--two-streams" ? 2 : 1);
     } else if (word == "--fast" || word == "--precise") {
@@ -68,25 +52,19 @@ int run(const std::vector<std::string>& words) {
     } else if (word == "--steps") {
       options.steps = std::atoi(words.at(++i).c_str());
     } else if (word == "--table") {
-      table = words.at(++i);
-      read_table(table);
+      print("choices read", cuda().read_gemm_table(read_text(words.at(++i))));
     } else if (word == "kernels") {
       ceilings = bench::measure_ceilings();
       print("ceiling", ceilings);
       print("kernel", bench::measure_kernels(ceilings));
     } else if (word == "gemms" || word.starts_with("gemms:")) {
-      print("gemm", bench::measure_gemms(word.substr(std::min(word.size(), std::size_t{6})), tune));
+      print("gemm", bench::measure_gemms(word.substr(std::min(word.size(), std::size_t{6}))));
     } else if (word.starts_with("step:")) {
       print("step", bench::measure_step(word.substr(5), options));
     } else {
       std::fprintf(stderr, "cuda_bench: unknown word '%s'\n", word.c_str());
       return 2;
     }
-  }
-  if (tune && !table.empty()) {
-    std::FILE* file = std::fopen(table.c_str(), "wb");
-    std::fputs(cuda().gemm_table().c_str(), file);
-    std::fclose(file);
   }
   return 0;
 }

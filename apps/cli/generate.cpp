@@ -94,6 +94,9 @@ ExitCode run_generate(const Arguments& arguments) {
             "Classifier-free guidance with the negative prompt: two evaluations a step (1: off)");
   declare_output(flags, request, output);
   shared.declare_run();
+  flags.add("tune-kernels", request.tune_kernels,
+            "Search the kernels for these shapes first, half a minute a product, and keep them in "
+            "--kernel-table");
   const SglangFlags sglang(flags);
   flags.epilog(kExamples + SglangFlags::help());
   if (!flags.parse(arguments)) return ExitCode::done;

@@ -99,6 +99,11 @@ void GenerateFlags::declare_run() {
            "FP8 products on a GPU: fast (default: sums stay in the matrix units, as in SGLang) or "
            "precise (f32 in between)")
       .choices({"fast", "precise"});
+  flags_
+      .add("kernel-table", request_.run.kernel_table, "FILE",
+           "On a GPU: which of cuBLASLt's kernels runs each product, as 'ditq generate "
+           "--tune-kernels true' found it")
+      .path();
   flags_.add("attention-backend", request_.run.attention_backend, "NAME",
              "auto (default: cudnn on Hopper and later, else torch_sdpa), or fp8: queries, keys, "
              "values and the softmax's weights in E4M3, on a CPU emulated");

@@ -152,6 +152,7 @@ std::vector<std::string> ValidateFlags::shared_flags() const {
       {"nvfp4-activations", &run.nvfp4_activations},
       {"fp4-gemm-backend", &run.fp4_gemm_backend},
       {"fp8-accumulation", &run.fp8_accumulation},
+      {"kernel-table", &run.kernel_table},
       {"attention-backend", &run.attention_backend},
       {"fp8-attention-steps", &run.fp8_attention_steps}};
   for (const auto& [name, value] : words) {

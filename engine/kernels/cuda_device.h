@@ -185,6 +185,18 @@ struct GemmCandidate {
   bool is_first = false;   ///< the heuristics' first choice
 };
 
+/// What a search found for a product.
+struct GemmSearch {
+  std::vector<GemmCandidate> finalists;  ///< fastest first, the heuristics' first choice among them
+  std::string table_line;                ///< the fastest, as read_gemm_table takes it
+};
+
+/// A product that some work launched.
+struct GemmUse {
+  GemmProblem problem;  ///< its addresses tell what was given, and are not valid any more
+  std::int64_t launches = 0;
+};
+
 struct CudaDeviceInfo {
   std::string name;          ///< "NVIDIA H100 80GB HBM3"
   int major = 0, minor = 0;  ///< compute capability
@@ -252,13 +264,13 @@ class CudaDevice {
   /// Whether sums of E4M3 products stay in the matrix units' own accumulators (22 bits) over the whole of K, instead of
   /// being added to f32 registers in between. They do where it is asked for.
   virtual void use_fast_accumulation(bool use) = 0;
-  /// Searches the kernels that cuBLASLt offers, about half a minute long; the fastest is used from now on. Fastest first,
-  /// the heuristics' first choice among them.
-  virtual std::vector<GemmCandidate> tune(const GemmProblem& problem) = 0;
-  /// All kernels chosen so far by problem, one line each: what a table on disk holds.
-  virtual std::string gemm_table() const = 0;
-  /// Takes choices from such a table; lines of other devices or library versions are skipped. Returns those taken.
+  /// Searches the kernels that cuBLASLt offers, about half a minute long; the fastest is used from now on.
+  virtual GemmSearch tune(const GemmProblem& problem) = 0;
+  /// Takes kernels from a table: lines "device|library version|product|kernel", of which those of other devices and
+  /// library versions are skipped. They count for products that have not run yet. Returns how many were taken.
   virtual int read_gemm_table(const std::string& table) = 0;
+  /// The products that `work` launches, in the order in which they first appear.
+  virtual std::vector<GemmUse> products_of(const std::function<void()>& work) = 0;
 
   /// Copies host bytes to the device through pinned memory. Returns as soon as `source` may change.
   virtual void upload(void* target, const void* source, std::size_t bytes) = 0;
@@ -297,6 +309,6 @@ const std::string& why_no_cuda();
 CudaDevice& cuda();
 
 /// Increased whenever this header changes.
-inline constexpr int kCudaInterface = 4;
+inline constexpr int kCudaInterface = 5;
 
 }  // namespace ditq

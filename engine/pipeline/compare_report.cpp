@@ -66,6 +66,7 @@ Json settings_json(const CompareRequest& request, const CheckpointRuns& runs) {
           {"clip_tokenizer", run.clip_tokenizer},
           {"nvfp4_activations", run.nvfp4_activations},
           {"fp8_accumulation", run.fp8_accumulation},
+          {"kernel_table", text_or_null(run.kernel_table)},
           {"fp8_attention_steps", run.fp8_attention_steps},
           {"vae_tiling", runs.vae_tiling},
           {"dit_cpu_offload", run.dit_cpu_offload},

@@ -33,6 +33,7 @@ struct RunOptions {
       fp4_gemm_backend;  ///< SGLang's name of a kernel; empty: the environment's choice, or the default
   bool fp4_backend_environment = true;    ///< SGLANG_DIFFUSION_FLASHINFER_FP4_GEMM_BACKEND counts
   std::string fp8_accumulation = "fast";  ///< on a GPU: fast or precise
+  std::string kernel_table;               ///< file of choices among a GPU's kernels; empty: none
   std::string attention_backend;          ///< auto (or empty), fp8, or a backend's name
   std::string fp8_attention_steps = "1:-1";  ///< the steps in which fp8 counts, as a slice of all
   /// Whether the VAE decodes in tiles; nothing: on a GPU that has too little memory for whole pictures.
@@ -59,6 +60,7 @@ struct GenerateRequest {
   std::string latents;  ///< FILE or FILE:NAME; empty: drawn from the seed
   bool return_trajectory_latents = false;
   bool save_output = true;
+  bool tune_kernels = false;     ///< search the kernels first and write them into run.kernel_table
   std::string output_path;       ///< folder
   std::string output_file_name;  ///< without it: made from prompt and seed
   std::string perf_dump_path;
@@ -221,7 +223,7 @@ class Engine {
 };
 
 /// Increased whenever this header changes; a program refuses an engine of another number.
-inline constexpr int kEngineInterface = 7;
+inline constexpr int kEngineInterface = 8;
 
 }  // namespace ditq
 

@@ -138,6 +138,7 @@ class Flux1Pipeline : public Pipeline {
   Tensor predict_noise(const PictureRequest& request,
                        const Tensor& states,
                        const std::function<void()>& on_step) override;
+  std::function<void()> first_step(const PictureRequest& request) override;
   void layers_changed() override { steps_.forget(); }
 
  private:
@@ -499,6 +500,12 @@ Generation Flux1Pipeline::generate(const PictureRequest& request,
   watch.stage("DecodingStage");
   if (device_.is_cuda()) report_memory(plan);
   return out;
+}
+
+std::function<void()> Flux1Pipeline::first_step(const PictureRequest& request) {
+  plan_run(request);
+  return [predict = velocity(request, schedule_of(request), std::cref(text_)),
+          latents = initial_latents(request, 1)] { predict(latents, 0); };
 }
 
 void Flux1Pipeline::denoise_batch(const BatchRequest& request,

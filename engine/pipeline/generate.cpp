@@ -14,6 +14,8 @@
 #include "base/log.h"
 #include "base/progress.h"
 #include "format/safetensors.h"
+#include "pipeline/device.h"
+#include "pipeline/kernel_table.h"
 #include "pipeline/output_place.h"
 #include "pipeline/perf.h"
 #include "tensor/create.h"
@@ -31,6 +33,27 @@ void check_request(const GenerateRequest& request) {
         ErrorCode::usage, "--num-outputs-per-prompt is out of range",
         {.expected = "at least 1", .found = std::to_string(request.num_outputs_per_prompt)});
   }
+  if (request.tune_kernels && request.run.kernel_table.empty()) {
+    throw Error(ErrorCode::usage, "--tune-kernels keeps what it finds in a file",
+                {.expected = "--kernel-table FILE"});
+  }
+}
+
+/// Loads, and searches kernels where the request asks for it. Errors: those of both; unsupported without a GPU.
+std::unique_ptr<Pipeline> load(const GenerateRequest& request) {
+  if (!request.tune_kernels) return load_pipeline(request.sources, request.run);
+  const at::Device device = choose_device(request.run.device);
+  if (!device.is_cuda()) {
+    throw Error(ErrorCode::unsupported, "--tune-kernels is for GPUs",
+                {.expected = "--device cuda", .found = device_name(device)});
+  }
+  RunOptions run = request.run;
+  if (!fs::exists(run.kernel_table)) run.kernel_table.clear();
+  auto pipeline = load_pipeline(request.sources, run);
+  PictureRequest picture = pipeline->resolve(request);
+  picture.prompt = request.prompts.front();
+  tune_kernels(pipeline->first_step(picture), request.run.kernel_table, device);
+  return pipeline;
 }
 
 /// "a large red circle" becomes "a_large_red_circle"; other characters are dropped, at most 60 are kept.
@@ -244,7 +267,7 @@ GenerateResult generate(const GenerateRequest& request) {
   check_request(request);
   const bool writes_files = request.save_output || request.return_trajectory_latents;
   if (writes_files) make_folder(request.output_path);
-  const auto pipeline = load_pipeline(request.sources, request.run);
+  const auto pipeline = load(request);
   log_summary(pipeline->description(), request.sources.model_path);
   const PictureRequest resolved = pipeline->resolve(request);
 

@@ -8,6 +8,7 @@
 #include "pipeline/components.h"
 #include "pipeline/device.h"
 #include "pipeline/flux1.h"
+#include "pipeline/kernel_table.h"
 
 namespace ditq {
 namespace {
@@ -37,6 +38,7 @@ std::unique_ptr<Pipeline> load(const PipelineSources& sources,
   check_options(options);
   const at::Device device = choose_device(options.device);
   if (device.is_cuda()) cuda().use_fast_accumulation(options.fp8_accumulation == "fast");
+  if (!options.kernel_table.empty()) read_kernel_table(options.kernel_table, device.is_cuda());
   const ComponentFolders folders(sources);
   if (folders.pipeline_class() == "FluxPipeline")
     return load_flux1(folders, sources, options, device, std::move(layers));

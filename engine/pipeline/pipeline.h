@@ -117,6 +117,8 @@ class Pipeline {
   virtual Tensor predict_noise(const PictureRequest& request,
                                const Tensor& states,
                                const std::function<void()>& on_step) = 0;
+  /// The request's first denoise step, ready to be evaluated; its result is dropped.
+  virtual std::function<void()> first_step(const PictureRequest& request) = 0;
   /// To be called after a layer switch has changed the transformer.
   virtual void layers_changed() = 0;
 };

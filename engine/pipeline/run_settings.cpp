@@ -34,6 +34,7 @@ Json settings_document(const RunSettings& settings, const PipelineDescription& p
   const PictureRequest& picture = settings.picture;
   const bool gpu = pipeline.device != "cpu";
   const bool fp8_attention = pipeline.attention.fp8;
+  const bool table = gpu && !settings.run.kernel_table.empty();
   return {{"prompt", picture.prompt},
           {"negative_prompt", picture.negative_prompt},
           {"seed", picture.seed},
@@ -55,6 +56,7 @@ Json settings_document(const RunSettings& settings, const PipelineDescription& p
           {"clip_tokenizer", settings.run.clip_tokenizer},
           {"nvfp4_activations", settings.run.nvfp4_activations},
           {"fp8_accumulation", settings.run.fp8_accumulation},
+          {"kernel_table", table ? Json(settings.run.kernel_table) : Json(nullptr)},
           {"attention_backend", pipeline.attention.name()},
           {"fp8_attention_steps", fp8_attention ? Json(pipeline.attention.range) : Json(nullptr)},
           {"fp4_gemm_backend",

@@ -90,6 +90,30 @@ TEST(GenerateCommand, SaysWhatWasLoaded) {
   EXPECT_THAT(result.err, HasSubstr("fp8"));
 }
 
+TEST(GenerateCommand, TunesKernelsOfGpusOnlyAndChecksTheirTable) {
+  const TemporaryFolder folder;
+  const auto run = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> flags = {"--prompt", kPrompt,         "--device",
+                                      "cpu",      "--output-path", folder / "out"};
+    flags.insert(flags.end(), more.begin(), more.end());
+    return ditq(small_run("generate", flags));
+  };
+  const std::string table = folder / "kernels.txt";
+  const ProcessResult nowhere = run({"--tune-kernels", "true"});
+  EXPECT_EQ(nowhere.exit_code, 2);
+  EXPECT_THAT(nowhere.err, HasSubstr("--kernel-table FILE"));
+  const ProcessResult on_cpu = run({"--tune-kernels", "true", "--kernel-table", table});
+  EXPECT_EQ(on_cpu.exit_code, 4);
+  EXPECT_FALSE(std::filesystem::exists(table));
+  EXPECT_EQ(run({"--kernel-table", table}).exit_code, 3);
+  std::ofstream(table) << "no table\n";
+  const ProcessResult broken = run({"--kernel-table", table});
+  EXPECT_EQ(broken.exit_code, 3);
+  EXPECT_THAT(broken.err, AllOf(HasSubstr("line 1: 'no table'"), HasSubstr(table)));
+  std::ofstream(table) << "NVIDIA H200|130100|m1|" << std::string(128, '0') << "\n";
+  EXPECT_EQ(run({"--kernel-table", table}).exit_code, 0);
+}
+
 TEST(GenerateCommand, EndsWith130AndWithoutOutputWhenInterrupted) {
   const TemporaryFolder folder;
   const ProcessResult result =

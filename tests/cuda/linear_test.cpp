@@ -1,10 +1,16 @@
 // Linear layers on a GPU against the definition on the CPU.
 
+#include <algorithm>
+#include <cstdint>
+#include <string>
+
 #include <gtest/gtest.h>
 
+#include "base/error.h"
 #include "cuda/environment.h"
 #include "nn/linear_cuda.h"
 #include "nn/linear_kernel.h"
+#include "ops/gemm_operands.h"
 #include "ops/nvfp4.h"
 #include "ops/quantize.h"
 #include "support/cuda_cases.h"
@@ -133,6 +139,66 @@ TEST(CudaLinear, FullSizeProductsAgreeWithTheDefinition) {
       }
       cuda().use_fast_accumulation(false);
     }
+  }
+}
+
+TEST(CudaLinear, CountsProductsAndMakesOperandsOfTheirKind) {
+  DITQ_NEEDS_GPU();
+  const Layer layer({96, 64, 128});
+  const auto bf16 = cuda_bf16_kernel(on_gpu(layer.weight), on_gpu(layer.bias));
+  const Tensor x = on_gpu(values(7, {96, 128}));
+  // Rows beside others: their step and the address of the first belong to the product.
+  const Tensor wide = empty({96, 72}, at::kBFloat16, kGpu);
+  const auto uses = cuda().products_of([&] {
+    bf16->run(x, wide.narrow(1, 8, 64), PostOp::none);
+    bf16->run(x.narrow(0, 0, 95), wide.narrow(0, 0, 95).narrow(1, 8, 64), PostOp::none);
+    bf16->run(x, wide.narrow(1, 8, 64), PostOp::none);
+  });
+  bf16->run(x, wide.narrow(1, 8, 64), PostOp::none);
+  ASSERT_EQ(uses.size(), 2U);
+  EXPECT_EQ(uses[0].launches, 2);
+  EXPECT_EQ(uses[1].launches, 1);
+  EXPECT_EQ(uses[1].problem.m, 95);
+  const GemmOperands operands(uses[0].problem, kGpu);
+  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(operands.problem().out) % 256,
+            reinterpret_cast<std::uintptr_t>(uses[0].problem.out) % 256);
+  const auto again = cuda().products_of([&] { cuda().gemm(operands.problem()); });
+  ASSERT_EQ(again.size(), 1U);
+  EXPECT_EQ(again[0].problem.out_stride, 72);
+}
+
+TEST(CudaLinear, ASearchedKernelIsReadBackAndABrokenOneRefused) {
+  DITQ_NEEDS_GPU();
+  const Layer layer({512, 768, 256});
+  const auto bf16 = cuda_bf16_kernel(on_gpu(layer.weight), on_gpu(layer.bias));
+  const Tensor x = on_gpu(values(7, {512, 256}));
+  const Tensor out = empty({512, 768}, at::kBFloat16, kGpu);
+  const auto run = [&] { bf16->run(x, out, PostOp::none); };
+  const auto uses = cuda().products_of(run);
+  ASSERT_EQ(uses.size(), 1U);
+  const Tensor before = out.cpu().clone();
+  const GemmOperands operands(uses[0].problem, kGpu);
+  const GemmSearch search = cuda().tune(operands.problem());
+  ASSERT_FALSE(search.finalists.empty());
+  EXPECT_TRUE(std::ranges::is_sorted(search.finalists, {}, &GemmCandidate::milliseconds));
+  EXPECT_EQ(std::ranges::count_if(search.finalists, &GemmCandidate::is_first), 1);
+  EXPECT_EQ(cuda().read_gemm_table(search.table_line), 1);
+  EXPECT_EQ(cuda().read_gemm_table("another device|1|" + search.table_line), 0);
+  run();
+  EXPECT_GE(test::cosine(out.cpu(), before), 0.999999);
+
+  // A kernel that does not exist, for a product that has no plan as yet.
+  std::string broken = search.table_line;
+  const std::size_t rows = broken.find("|m512 ");
+  ASSERT_NE(rows, std::string::npos) << broken;
+  broken.replace(rows, 6, "|m511 ");
+  broken.replace(broken.rfind('|') + 1, 128, std::string(128, 'f'));
+  EXPECT_EQ(cuda().read_gemm_table(broken), 1);
+  try {
+    bf16->run(x.narrow(0, 0, 511), out.narrow(0, 0, 511), PostOp::none);
+    FAIL() << "a kernel that does not exist has run";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::bad_kernel_table) << error.what();
   }
 }
 

@@ -88,6 +88,7 @@ std::string_view name(ErrorCode code) {
     DITQ_NAME(bad_tokenizer);
     DITQ_NAME(bad_text);
     DITQ_NAME(bad_picture);
+    DITQ_NAME(bad_kernel_table);
     DITQ_NAME(engine_missing);
 #undef DITQ_NAME
   }

@@ -82,7 +82,8 @@ enum class ErrorCode {
   // media
   bad_picture,  ///< a picture that cannot be read or written
   // engine
-  engine_missing,  ///< the engine library is not there or does not load
+  engine_missing,    ///< the engine library is not there or does not load
+  bad_kernel_table,  ///< a table of a GPU's kernels with a line that is none
 };
 
 /// The exit code that a code stands for.

@@ -166,15 +166,19 @@ void GemmPlans::choose(Plan& plan, const GemmKey& key) {
     return;
   }
   plan.algo = plan.candidates.front();
-  const auto use = [&](const cublasLtMatmulAlgo_t& algo) {
-    if (offers(plan, algo)) plan.algo = algo;
-  };
   if (const auto known = known_.find(text_of(key)); known != known_.end()) {
-    return use(known->second);
+    if (!offers(plan, known->second)) {
+      throw Error(ErrorCode::bad_kernel_table, "a table of kernels names one that does not exist",
+                  {.expected = "a kernel that cuBLASLt offers for " + text_of(key),
+                   .found = hex(known->second),
+                   .advice = "remove that line and search again with --tune-kernels true"});
+    }
+    plan.algo = known->second;
+    return;
   }
   const auto choice = measured_choice(key, device_, cublasLtGetVersion());
   cublasLtMatmulAlgo_t algo = plan.candidates.front();
-  if (choice && apply_choice(*choice, algo)) use(algo);
+  if (choice && apply_choice(*choice, algo) && offers(plan, algo)) plan.algo = algo;
 }
 
 bool GemmPlans::offers(const Plan& plan, const cublasLtMatmulAlgo_t& algo) const {
@@ -241,13 +245,39 @@ void GemmPlans::run(const GemmProblem& problem, cudaStream_t stream) {
   if (problem.m == 0) return;
   Plan& chosen = plan(problem);
   if (!chosen.why_not.empty()) throw Error(ErrorCode::device, chosen.why_not);
+  if (uses_ != nullptr) note(problem);
   const cublasStatus_t status = launch(chosen, problem, stream);
   if (status == CUBLAS_STATUS_SUCCESS) return;
   throw Error(ErrorCode::device, "a matrix product failed",
               {.expected = text_of(key_of(problem)), .found = cublasLtGetStatusString(status)});
 }
 
-std::vector<GemmCandidate> GemmPlans::tune(const GemmProblem& problem, cudaStream_t stream) {
+void GemmPlans::note(const GemmProblem& problem) {
+  const auto same = [&, key = key_of(problem)](const GemmUse& use) {
+    return key_of(use.problem) == key;
+  };
+  const auto found = std::ranges::find_if(*uses_, same);
+  if (found == uses_->end()) {
+    uses_->push_back({problem, 1});
+  } else {
+    ++found->launches;
+  }
+}
+
+std::vector<GemmUse> GemmPlans::products_of(const std::function<void()>& work) {
+  std::vector<GemmUse> uses;
+  uses_ = &uses;
+  try {
+    work();
+  } catch (...) {
+    uses_ = nullptr;
+    throw;
+  }
+  uses_ = nullptr;
+  return uses;
+}
+
+GemmSearch GemmPlans::tune(const GemmProblem& problem, cudaStream_t stream) {
   Plan& chosen = plan(problem);
   if (!chosen.why_not.empty()) throw Error(ErrorCode::unsupported, chosen.why_not);
   const auto offered = [&](const cublasLtMatmulAlgo_t& algo) { return offers(chosen, algo); };
@@ -256,25 +286,22 @@ std::vector<GemmCandidate> GemmPlans::tune(const GemmProblem& problem, cudaStrea
     return launch(chosen, problem, stream) == CUBLAS_STATUS_SUCCESS;
   };
   const auto best = search_gemm(chosen.candidates, offered, run, stream);
-  std::vector<GemmCandidate> out;
-  for (const TimedAlgo& timed : best) {
-    out.push_back({describe_algo(timed.algo), timed.milliseconds, timed.is_first});
+  if (best.empty()) {
+    throw Error(ErrorCode::device, "none of the library's kernels runs",
+                {.expected = text_of(key_of(problem))});
   }
   chosen.algo = best.front().algo;
+  GemmSearch out{
+      .finalists = {},
+      .table_line = line_prefix() + text_of(key_of(problem)) + "|" + hex(chosen.algo) + "\n"};
+  for (const TimedAlgo& timed : best) {
+    out.finalists.push_back({describe_algo(timed.algo), timed.milliseconds, timed.is_first});
+  }
   return out;
 }
 
 std::string GemmPlans::line_prefix() const {
   return fmt::format("{}|{}|", device_.name, cublasLtGetVersion());
-}
-
-std::string GemmPlans::table() const {
-  std::string out;
-  for (const auto& [key, plan] : plans_) {
-    if (!plan.why_not.empty()) continue;
-    out += line_prefix() + text_of(key) + "|" + hex(plan.algo) + "\n";
-  }
-  return out;
 }
 
 int GemmPlans::read_table(const std::string& table) {

@@ -29,12 +29,11 @@ class GemmPlans {
 
   std::string why_not(const GemmProblem& problem);
   void run(const GemmProblem& problem, cudaStream_t stream);
-  std::vector<GemmCandidate> tune(const GemmProblem& problem, cudaStream_t stream);
+  GemmSearch tune(const GemmProblem& problem, cudaStream_t stream);
+  std::vector<GemmUse> products_of(const std::function<void()>& work);
 
   void use_fast_accumulation(bool use) { fast_ = use; }
 
-  /// Lines "device|library version|key|algorithm".
-  std::string table() const;
   int read_table(const std::string& table);
 
  private:
@@ -46,6 +45,7 @@ class GemmPlans {
   bool offers(const Plan& plan, const cublasLtMatmulAlgo_t& algo) const;
   /// From a table, what was measured, or the heuristics' first.
   void choose(Plan& plan, const GemmKey& key);
+  void note(const GemmProblem& problem);
   cublasStatus_t launch(Plan& plan, const GemmProblem& problem, cudaStream_t stream);
   void* workspace(cudaStream_t stream);
   std::string line_prefix() const;
@@ -56,6 +56,7 @@ class GemmPlans {
   std::map<cudaStream_t, void*> workspaces_;  ///< one each: streams run beside one another
   std::map<GemmKey, Plan> plans_;
   std::map<std::string, cublasLtMatmulAlgo_t> known_;  ///< from tables, by the key's text
+  std::vector<GemmUse>* uses_ = nullptr;               ///< where launches are noted, if anywhere
 };
 
 }  // namespace ditq

@@ -75,7 +75,7 @@ bool apply_choice(const GemmChoice& choice, cublasLtMatmulAlgo_t& algo) {
   return set(CUBLASLT_ALGO_CONFIG_TILE_ID, static_cast<std::uint32_t>(choice.tile)) &&
          set(CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID, static_cast<std::uint16_t>(choice.cluster)) &&
          set(CUBLASLT_ALGO_CONFIG_CUSTOM_OPTION, choice.custom_option) &&
-         set(CUBLASLT_ALGO_CONFIG_CTA_SWIZZLING, std::uint32_t{0}) &&
+         set(CUBLASLT_ALGO_CONFIG_CTA_SWIZZLING, choice.swizzling) &&
          set(CUBLASLT_ALGO_CONFIG_SPLITK_NUM, std::int32_t{1});
 }
 

@@ -14,6 +14,7 @@ struct GemmChoice {
   cublasLtMatmulTile_t tile;
   cublasLtClusterShape_t cluster;
   std::uint32_t custom_option;  ///< means something to one version of the library alone
+  std::uint32_t swizzling = 0;  ///< another order of tiles, where it is 1
 };
 
 /// The kernel for a product on this device with this version of the library; nothing where none was measured.
@@ -21,7 +22,7 @@ std::optional<GemmChoice> measured_choice(const GemmKey& key,
                                           const CudaDeviceInfo& device,
                                           std::size_t library_version);
 
-/// `algo` made into the chosen kernel; false where the library does not offer it.
+/// `algo` made into the chosen kernel, K in one part; false where it has no such settings.
 bool apply_choice(const GemmChoice& choice, cublasLtMatmulAlgo_t& algo);
 
 }  // namespace ditq

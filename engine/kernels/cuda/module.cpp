@@ -178,10 +178,10 @@ class TorchCuda : public CudaDevice {
   std::string why_not(const GemmProblem& problem) override { return gemm_->why_not(problem); }
   void gemm(const GemmProblem& problem) override { gemm_->run(problem, current()); }
   void use_fast_accumulation(bool use) override { gemm_->use_fast_accumulation(use); }
-  std::vector<GemmCandidate> tune(const GemmProblem& problem) override {
-    return gemm_->tune(problem, stream());
+  GemmSearch tune(const GemmProblem& problem) override { return gemm_->tune(problem, stream()); }
+  std::vector<GemmUse> products_of(const std::function<void()>& work) override {
+    return gemm_->products_of(work);
   }
-  std::string gemm_table() const override { return gemm_->table(); }
   int read_gemm_table(const std::string& table) override { return gemm_->read_table(table); }
 
   void upload(void* target, const void* source, std::size_t bytes) override {
