@@ -98,8 +98,8 @@ Json measure_step(const std::string& folder, const StepOptions& options) {
     timesteps.push_back(
         timestep_input(1000.0F - 35.0F * static_cast<float>(i), 1, at::kBFloat16, kGpu));
   }
-  const AttentionArithmetic attention =
-      options.fp8_attention ? AttentionArithmetic::fp8 : AttentionArithmetic::plain;
+  const AttentionKernel attention =
+      options.fp8_attention ? AttentionKernel::fp8 : AttentionKernel::fastest;
   const auto plan_begin = Clock::now();
   if (options.fp8_attention) {
     const std::string why_not = model.why_no_fp8_attention(1, kText + kSide * kSide);

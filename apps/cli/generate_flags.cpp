@@ -105,8 +105,9 @@ void GenerateFlags::declare_run() {
            "--tune-kernels true' found it")
       .path();
   flags_.add("attention-backend", request_.run.attention_backend, "NAME",
-             "auto (default: cudnn on Hopper and later, else torch_sdpa), or fp8: queries, keys, "
-             "values and the softmax's weights in E4M3, on a CPU emulated");
+             "auto (default: the fastest that runs), ditq (bf16 heads of 128 channels on Hopper), "
+             "cudnn (bf16 on Hopper and later), torch_sdpa, or fp8: queries, keys, values and the "
+             "softmax's weights in E4M3, on a CPU emulated");
   flags_.add("fp8-attention-steps", request_.run.fp8_attention_steps, "FIRST:LAST",
              "Steps in which --attention-backend fp8 counts, as a slice of Python's (1:-1: all but "
              "the first and the last; ':' all)");

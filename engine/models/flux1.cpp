@@ -52,16 +52,17 @@ struct JointQkv {
   /// read.
   void attend(const AttentionQuantizers& quantizers,
               const JointForms& forms,
+              AttentionKernel kernel,
               const Tensor& out) const {
     LayerListener* listener = layer_listener();
     if (listener == nullptr) {
-      return joint_attention(last_tokens(q, out.size(1)), k, v, forms, out);
+      return joint_attention(last_tokens(q, out.size(1)), k, v, forms, out, kernel);
     }
     listener->attention(quantizers.q, q);
     listener->attention(quantizers.k, k);
     listener->attention(quantizers.v, v);
     const Tensor values = empty(out.sizes(), q.scalar_type(), q.device());
-    joint_attention(q, k, v, {}, values);
+    joint_attention(q, k, v, {}, values, kernel);
     listener->attention(quantizers.output, values);
     store_in_forms(values, forms, out);
   }
@@ -232,10 +233,10 @@ struct Stream {
 /// What the blocks of one step share.
 struct StepState {
   const Rope& rope;
-  Tensor
-      found;  ///< f32 [blocks, 4], zeros: FP8 attention's memory for each block; empty: attention is plain
+  AttentionKernel attention;
+  Tensor found;  ///< f32 [blocks, 4], zeros: FP8 attention's memory for each block
 
-  bool fp8() const { return found.defined(); }
+  bool fp8() const { return attention == AttentionKernel::fp8; }
 };
 
 /// MM-DiT block: the streams meet only in attention, text tokens first.
@@ -283,7 +284,7 @@ struct DoubleBlock {
       fp8(joint, qk, state.rope, found, out);
     } else {
       joint_norm_rope(qk, state.rope);
-      joint.attend(quantizers, forms, out);
+      joint.attend(quantizers, forms, state.attention, out);
     }
     return out;
   }
@@ -393,7 +394,7 @@ struct SingleBlock {
     } else {
       joint_norm_rope(qk, state.rope);
       const auto attend = [&] {
-        joint.attend(quantizers, {.image = next}, last_tokens(attn, kept));
+        joint.attend(quantizers, {.image = next}, state.attention, last_tokens(attn, kept));
       };
       if (layer_listener() == nullptr) {
         // The product takes the multiprocessors that attention's last tiles leave.
@@ -504,7 +505,7 @@ struct Flux1Transformer::Network {
                     const Tensor& txt,
                     const Tensor& mods,
                     const Rope& rope,
-                    AttentionArithmetic attention) const {
+                    AttentionKernel attention) const {
     std::int64_t begin = 0;
     const auto next_mod = [&](const Linear& layer) {
       const Tensor part = mods.narrow(1, begin, layer.out_features());
@@ -522,8 +523,8 @@ struct Flux1Transformer::Network {
     tap("context_embedder", text_rows);
     tap("x_embedder", image_rows);
     const auto count = static_cast<std::int64_t>(double_blocks.size() + single_blocks.size());
-    StepState state{.rope = rope, .found = {}};
-    if (attention == AttentionArithmetic::fp8) {
+    StepState state{.rope = rope, .attention = attention, .found = {}};
+    if (state.fp8()) {
       state.found = filled({count, 4}, 0, at::kFloat, img.device());
     }
     auto next_found = [&, next = std::int64_t{0}]() mutable {
@@ -595,7 +596,7 @@ Tensor Flux1Transformer::step(const Tensor& img,
                               const Tensor& text,
                               const Tensor& modulations,
                               const Rope& rope,
-                              AttentionArithmetic attention) const {
+                              AttentionKernel attention) const {
   return (*network_)(img, text, modulations, rope, attention);
 }
 

@@ -60,7 +60,7 @@ class Flux1Transformer {
               const Tensor& text,
               const Tensor& modulations,
               const Rope& rope,
-              AttentionArithmetic attention = AttentionArithmetic::plain) const;
+              AttentionKernel attention = AttentionKernel::fastest) const;
 
   /// Empty if a step can run with FP8 attention over so many tokens, else why not. On a GPU the kernels are made
   /// here, so that no step waits for them.

@@ -29,7 +29,7 @@ const CudaGraph* Flux1Steps::any_graph() const {
   return nullptr;
 }
 
-void Flux1Steps::evaluate(AttentionArithmetic attention) {
+void Flux1Steps::evaluate(AttentionKernel attention) {
   const Tensor out =
       model_.step(buffers_.latents, buffers_.text, buffers_.modulations, buffers_.rope, attention);
   buffers_.velocity.copy_(out);
@@ -38,7 +38,7 @@ void Flux1Steps::evaluate(AttentionArithmetic attention) {
 Tensor Flux1Steps::operator()(const Tensor& latents,
                               const Flux1Prepared& run,
                               std::int64_t step,
-                              AttentionArithmetic attention) {
+                              AttentionKernel attention) {
   if (!latents.is_cuda()) {
     return model_.step(latents, run.text, run.modulations[step], run.rope, attention);
   }

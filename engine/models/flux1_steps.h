@@ -9,7 +9,7 @@
 
 namespace ditq {
 
-/// Evaluates the network step by step. On a GPU the first evaluation of a shape and an arithmetic runs as it is, and
+/// Evaluates the network step by step. On a GPU the first evaluation of a shape and a kernel of attention runs as it is, and
 /// is a result like any other; the second is recorded, and from then on a step is one launch. The graphs of the last
 /// shape are kept, for as many runs as there are.
 class Flux1Steps {
@@ -21,7 +21,7 @@ class Flux1Steps {
   Tensor operator()(const Tensor& latents,
                     const Flux1Prepared& run,
                     std::int64_t step,
-                    AttentionArithmetic attention = AttentionArithmetic::plain);
+                    AttentionKernel attention = AttentionKernel::fastest);
 
   /// Forgets what was recorded, because the network's layers have changed.
   void forget();
@@ -35,10 +35,10 @@ class Flux1Steps {
   };
   bool fits(const Tensor& latents, const Flux1Prepared& run) const;
   void fill(const Tensor& latents, const Flux1Prepared& run, std::int64_t step);
-  void evaluate(AttentionArithmetic attention);
+  void evaluate(AttentionKernel attention);
   const CudaGraph* any_graph() const;
 
-  /// What is known of one arithmetic at the last shape.
+  /// What is known of one kernel of attention at the last shape.
   struct Recording {
     bool evaluated = false;
     std::unique_ptr<CudaGraph> graph;
@@ -46,7 +46,7 @@ class Flux1Steps {
 
   const Flux1Transformer& model_;
   Buffers buffers_;
-  std::map<AttentionArithmetic, Recording> recordings_;
+  std::map<AttentionKernel, Recording> recordings_;
 };
 
 }  // namespace ditq

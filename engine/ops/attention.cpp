@@ -193,8 +193,8 @@ bool can_run_cudnn(const Tensor& q,
                    const Tensor& k,
                    const Tensor& v,
                    const AttentionOptions& options) {
-  return q.is_cuda() && cuda().info().major >= 9 && q.scalar_type() == at::kBFloat16 &&
-         !options.bias.defined() && q.size(3) % 8 == 0 && q.size(3) <= 128 && q.stride(3) == 1 &&
+  return options.cudnn && q.is_cuda() && q.scalar_type() == at::kBFloat16 &&
+         why_no_cudnn(q.size(3)).empty() && !options.bias.defined() && q.stride(3) == 1 &&
          k.stride(3) == 1 && v.stride(3) == 1 && q.size(2) > 1 && k.size(2) > 1;
 }
 
@@ -210,6 +210,12 @@ Tensor run_cudnn(const Tensor& q,
 }
 
 }  // namespace
+
+std::string why_no_cudnn(std::int64_t head_dim) {
+  if (cuda().info().major < 9) return "it needs compute capability 9.0";
+  if (head_dim % 8 != 0 || head_dim > 128) return "it takes heads of up to 128 channels, in eights";
+  return {};
+}
 
 Tensor attention(const Tensor& q,
                  const Tensor& k,

@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "ops/attention.h"
+#include "base/error.h"
 #include "ops/device_view.h"
 #include "ops/quantize.h"
 
@@ -35,16 +35,56 @@ bool is_bf16_of_heads(const Tensor& x) {
   return x.scalar_type() == at::kBFloat16 && x.stride(3) == 1 && x.stride(2) == x.size(3);
 }
 
+/// Runs the own kernel; empty, or why it cannot.
+std::string run_own(
+    const Tensor& q, const Tensor& k, const Tensor& v, const JointForms& forms, const Tensor& out) {
+  if (!q.is_cuda()) return "it is for GPUs";
+  if (!is_bf16_of_heads(q) || !is_bf16_of_heads(k) || !is_bf16_of_heads(v)) {
+    return "it takes bf16 heads behind one another";
+  }
+  const AttentionProblem problem = problem_of(q, k, v, forms, out);
+  std::string reason = cuda().why_not(problem);
+  if (reason.empty()) cuda().attention(problem);
+  return reason;
+}
+
 }  // namespace
 
-void joint_attention(
-    const Tensor& q, const Tensor& k, const Tensor& v, const JointForms& forms, const Tensor& out) {
-  if (q.is_cuda() && is_bf16_of_heads(q) && is_bf16_of_heads(k) && is_bf16_of_heads(v)) {
-    const AttentionProblem problem = problem_of(q, k, v, forms, out);
-    if (cuda().why_not(problem).empty()) return cuda().attention(problem);
+void joint_attention(const Tensor& q,
+                     const Tensor& k,
+                     const Tensor& v,
+                     const JointForms& forms,
+                     const Tensor& out,
+                     AttentionKernel kernel) {
+  DITQ_ASSERT(kernel != AttentionKernel::fp8);
+  if (kernel == AttentionKernel::fastest || kernel == AttentionKernel::own) {
+    const std::string reason = run_own(q, k, v, forms, out);
+    if (reason.empty()) return;
+    if (kernel == AttentionKernel::own) {
+      throw Error(ErrorCode::unsupported, "ditq's attention kernel does not run here",
+                  {.found = reason});
+    }
   }
-  const Tensor values = attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2));
+  const Tensor values = attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2),
+                                  {.cudnn = kernel != AttentionKernel::torch});
   store_in_forms(values.transpose(1, 2).flatten(2), forms, out);
+}
+
+std::string why_not(AttentionKernel kernel, const AttentionHeads& heads) {
+  DITQ_ASSERT(kernel != AttentionKernel::fastest && kernel != AttentionKernel::fp8);
+  if (kernel == AttentionKernel::torch) return {};
+  if (!heads.device.is_cuda()) return "it is for GPUs";
+  if (heads.dtype != at::kBFloat16) return "it takes bf16";
+  if (kernel == AttentionKernel::cudnn) return why_no_cudnn(heads.head_dim);
+  return cuda().why_not(AttentionProblem{
+      .batch = 1, .queries = 1, .keys = 1, .heads = 1, .head_dim = heads.head_dim});
+}
+
+AttentionKernel fastest_attention(const AttentionHeads& heads) {
+  for (const AttentionKernel kernel : {AttentionKernel::own, AttentionKernel::cudnn}) {
+    if (why_not(kernel, heads).empty()) return kernel;
+  }
+  return AttentionKernel::torch;
 }
 
 void store_in_forms(const Tensor& values, const JointForms& forms, const Tensor& out) {

@@ -8,7 +8,6 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
-#include "kernels/cuda_device.h"
 
 namespace ditq {
 namespace {
@@ -17,6 +16,14 @@ namespace {
 constexpr std::array<std::string_view, 9> kOthers = {
     "fa",         "fa2",   "sage_attn", "sage_attn_3", "sliding_tile_attn", "video_sparse_attn",
     "vmoba_attn", "aiter", "flashinfer"};
+
+struct Plain {
+  std::string_view name;
+  AttentionKernel kernel;
+};
+constexpr std::array kPlain{Plain{"ditq", AttentionKernel::own},
+                            Plain{"cudnn", AttentionKernel::cudnn},
+                            Plain{"torch_sdpa", AttentionKernel::torch}};
 
 constexpr const char* kRangeForm = "FIRST:LAST as Python's slices, such as 1:-1, 2: or :";
 
@@ -51,28 +58,41 @@ bool StepRange::contains(std::int64_t index, std::int64_t count) const {
   return index >= from_start(first) && (open || index < from_start(last));
 }
 
-AttentionBackend choose_attention_backend(const RunOptions& options, const at::Device& device) {
-  const bool gpu = device.is_cuda();
-  AttentionBackend out{.plain = gpu && cuda().info().major >= 9 ? "cudnn" : "torch_sdpa",
+std::string AttentionBackend::plain_name() const {
+  return std::string(std::ranges::find(kPlain, plain, &Plain::kernel)->name);
+}
+
+AttentionBackend choose_attention_backend(const RunOptions& options, const AttentionHeads& heads) {
+  AttentionBackend out{.plain = fastest_attention(heads),
                        .steps = StepRange::parse(options.fp8_attention_steps),
                        .range = options.fp8_attention_steps,
-                       .kernel = gpu ? "cudnn" : "cpu_emulation"};
+                       .kernel = heads.device.is_cuda() ? "cudnn" : "cpu_emulation"};
   const std::string& name = options.attention_backend;
   if (name == "fp8") {
     out.fp8 = true;
     return out;
   }
-  if (name.empty() || name == "auto" || name == out.plain) return out;
-  const bool known = name == "cudnn" || name == "torch_sdpa" ||
-                     std::find(kOthers.begin(), kOthers.end(), name) != kOthers.end();
-  const std::string expected = fmt::format("auto, fp8 or {}", out.plain);
-  if (!known) {
+  if (name.empty() || name == "auto") return out;
+  std::string expected = "auto, fp8";
+  for (const Plain& backend : kPlain) {
+    const std::string reason = why_not(backend.kernel, heads);
+    if (reason.empty()) expected += fmt::format(", {}", backend.name);
+    if (name != backend.name) continue;
+    if (!reason.empty()) {
+      throw Error(ErrorCode::unsupported,
+                  fmt::format("--attention-backend {} does not run here", name),
+                  {.found = reason,
+                   .advice = fmt::format("auto takes {} on this device", out.plain_name())});
+    }
+    out.plain = backend.kernel;
+    return out;
+  }
+  if (std::ranges::find(kOthers, name) == kOthers.end()) {
     throw Error(ErrorCode::usage, "unknown --attention-backend",
                 {.expected = expected, .found = "'" + name + "'"});
   }
-  throw Error(ErrorCode::unsupported,
-              fmt::format("--attention-backend {} does not run on this device", name),
-              {.expected = expected, .found = "'" + name + "'"});
+  throw Error(ErrorCode::unsupported, fmt::format("ditq has no --attention-backend {}", name),
+              {.expected = expected});
 }
 
 Json fp8_attention_json(const AttentionBackend& backend, std::size_t steps) {
@@ -84,7 +104,7 @@ Json fp8_attention_json(const AttentionBackend& backend, std::size_t steps) {
           {"arithmetic", backend.kernel == "cudnn" ? "real" : "emulated"},
           {"steps", backend.range},
           {"steps_run", covered},
-          {"other_steps", backend.plain}};
+          {"other_steps", backend.plain_name()}};
 }
 
 }  // namespace ditq

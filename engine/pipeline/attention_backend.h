@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/json.h"
+#include "ops/joint_attention.h"
 #include "pipeline/engine.h"
 #include "tensor/tensor.h"
 
@@ -24,19 +25,21 @@ struct StepRange {
 
 /// A choice and its outcome.
 struct AttentionBackend {
-  std::string plain;  ///< what attends in the run's dtype: "cudnn" or "torch_sdpa"
-  bool fp8 = false;   ///< E4M3 codes in `steps`
+  AttentionKernel plain = AttentionKernel::torch;  ///< what attends in the run's dtype
+  bool fp8 = false;                                ///< E4M3 codes in `steps`
   StepRange steps;
   std::string range;   ///< `steps` as it was given
   std::string kernel;  ///< of FP8 attention: "cudnn" or "cpu_emulation"
 
+  /// "ditq", "cudnn" or "torch_sdpa".
+  std::string plain_name() const;
   /// For perf.json's attention_backend: "fp8", or the plain one.
-  std::string name() const { return fp8 ? "fp8" : plain; }
+  std::string name() const { return fp8 ? "fp8" : plain_name(); }
 };
 
-/// --attention-backend and --fp8-attention-steps on a device. Errors: usage for a name or a range that is none,
-/// unsupported for a backend of SGLang that does not run here.
-AttentionBackend choose_attention_backend(const RunOptions& options, const at::Device& device);
+/// --attention-backend and --fp8-attention-steps for a network's heads. Errors: usage for a name or a range that is none,
+/// unsupported for a backend, SGLang's among them, that does not run here.
+AttentionBackend choose_attention_backend(const RunOptions& options, const AttentionHeads& heads);
 
 /// For perf.json, of a run of `steps` steps: kernel, steps and how many ran so; null without FP8 attention.
 Json fp8_attention_json(const AttentionBackend& backend, std::size_t steps);

@@ -214,16 +214,18 @@ std::optional<Fp4Backend> fp4_backend(const TransformerSource& source,
 void Flux1Pipeline::describe(const TransformerSource& source, const RunOptions& options) {
   const Detection& detection = source.detection;
   if (detection.variant != nullptr) defaults_ = detection.variant->defaults;
-  description_ = {.family = flux1_family().name,
-                  .variant = detection.variant == nullptr ? "" : detection.variant->name,
-                  .model_class = require_string(source.config, "_class_name", source.config_path),
-                  .scheme = std::string(name(source.quant.scheme)),
-                  .scheme_source = source.quant.source,
-                  .dtype = options.dtype,
-                  .device = device_name(device_),
-                  .attention = choose_attention_backend(options, device_),
-                  .fp4_backend = fp4_backend(source, options, device_),
-                  .layers = weights_.layers()};
+  description_ = {
+      .family = flux1_family().name,
+      .variant = detection.variant == nullptr ? "" : detection.variant->name,
+      .model_class = require_string(source.config, "_class_name", source.config_path),
+      .scheme = std::string(name(source.quant.scheme)),
+      .scheme_source = source.quant.source,
+      .dtype = options.dtype,
+      .device = device_name(device_),
+      .attention = choose_attention_backend(
+          options, {.device = device_, .dtype = dtype_, .head_dim = transformer_.dims().head_dim}),
+      .fp4_backend = fp4_backend(source, options, device_),
+      .layers = weights_.layers()};
   std::vector<std::string> unused = weights_.unused();
   // ModelOpt leaves the amax of attention's quantizers behind.
   std::erase_if(unused, [](const std::string& name) {
@@ -356,8 +358,7 @@ Velocity Flux1Pipeline::velocity(const PictureRequest& request,
       const auto index = static_cast<std::int64_t>(step);
       const AttentionBackend& attention = description_.attention;
       const bool fp8 = attention.fp8 && attention.steps.contains(index, count);
-      return steps_(latents, run, index,
-                    fp8 ? AttentionArithmetic::fp8 : AttentionArithmetic::plain);
+      return steps_(latents, run, index, fp8 ? AttentionKernel::fp8 : attention.plain);
     };
   };
   const auto positive = predictor(prepare(request.prompt));

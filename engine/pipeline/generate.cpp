@@ -199,7 +199,7 @@ void log_summary(const PipelineDescription& pipeline, const std::string& name) {
   const AttentionBackend& attention = pipeline.attention;
   if (!attention.fp8) return;
   log_info(fmt::format("attention: FP8 ({}) in steps {} of all, {} in the others", attention.kernel,
-                       attention.range, attention.plain));
+                       attention.range, attention.plain_name()));
 }
 
 void run_generations(Pipeline& pipeline,

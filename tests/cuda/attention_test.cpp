@@ -11,6 +11,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/error.h"
 #include "cuda/environment.h"
 #include "ops/attention_fp8.h"
 #include "ops/device_view.h"
@@ -73,13 +74,15 @@ struct Heads {
     const Tensor all = qkv.select(2, i);
     return i == 0 ? all.narrow(1, all.size(1) - queries, queries) : all;
   }
-  void attend(const JointForms& forms, const Tensor& out) const {
-    joint_attention(part(0), part(1), part(2), forms, out);
+  void attend(const JointForms& forms,
+              const Tensor& out,
+              AttentionKernel kernel = AttentionKernel::fastest) const {
+    joint_attention(part(0), part(1), part(2), forms, out, kernel);
   }
   /// The result in bf16, [B, L, Nh * Dh].
-  Tensor attend() const {
+  Tensor attend(AttentionKernel kernel = AttentionKernel::fastest) const {
     Tensor out = empty({qkv.size(0), queries, qkv.size(3) * qkv.size(4)}, at::kBFloat16, kGpu);
-    attend({}, out);
+    attend({}, out, kernel);
     return out;
   }
   /// By the CPU in f32.
@@ -187,6 +190,36 @@ TEST(CudaAttention, OtherHeadsTakeTheLibrary) {
   EXPECT_NE(cuda().why_not(
                 AttentionProblem{.batch = 1, .queries = 8, .keys = 8, .heads = 1, .head_dim = 64}),
             "");
+}
+
+TEST(CudaAttention, RunsOnTheKernelThatWasChosen) {
+  DITQ_NEEDS_GPU();
+  for (const std::int64_t head_dim : {64, 128}) {
+    const AttentionHeads kind{.device = kGpu, .dtype = at::kBFloat16, .head_dim = head_dim};
+    const Heads heads({1, 700, 700, 3, 0}, head_dim);
+    std::vector<Tensor> results;
+    for (const AttentionKernel kernel :
+         {AttentionKernel::own, AttentionKernel::cudnn, AttentionKernel::torch}) {
+      if (!why_not(kernel, kind).empty()) continue;
+      if (results.empty()) {
+        EXPECT_EQ(fastest_attention(kind), kernel);
+      }
+      results.push_back(heads.attend(kernel).cpu());
+      EXPECT_LE(error(results.back().to(at::kFloat), heads.exact()), 0.004);
+    }
+    EXPECT_EQ(test::max_abs(heads.attend().cpu(), results.front()), 0);
+    // Whose sums they are shows in the last bits.
+    for (std::size_t i = 1; i < results.size(); ++i) {
+      EXPECT_NE(test::max_abs(results[i], results[i - 1]), 0) << head_dim;
+    }
+    if (test::is_hopper()) {
+      EXPECT_EQ(results.size(), head_dim == 128 ? 3U : 2U);
+    }
+  }
+  const AttentionHeads f32{.device = kGpu, .dtype = at::kFloat, .head_dim = 128};
+  EXPECT_EQ(fastest_attention(f32), AttentionKernel::torch);
+  const Heads other({1, 8, 8, 1, 0}, 64);
+  EXPECT_THROW(other.attend(AttentionKernel::own), Error);
 }
 
 /// Share of codes that differ.

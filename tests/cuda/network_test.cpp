@@ -130,7 +130,7 @@ TEST(CudaFlux1, StepsFromRecordedStatesInFp8) {
 double worst_against_cpu(const Flux1Transformer& gpu,
                          const Flux1Transformer& cpu,
                          const std::string& variant,
-                         AttentionArithmetic attention) {
+                         AttentionKernel attention) {
   const Recorded recorded(variant);
   Flux1Steps gpu_steps(gpu);
   Flux1Steps cpu_steps(cpu);
@@ -178,7 +178,7 @@ TEST(CudaFlux1, Nvfp4StepsAreThoseOfTheCpu) {
     const Flux1Transformer gpu = load_transformer(folder / c.folder, quant, kGpu, c.activations);
     const Flux1Transformer cpu =
         load_transformer(folder / c.folder, quant, at::kCPU, c.activations);
-    EXPECT_GE(worst_against_cpu(gpu, cpu, c.states, AttentionArithmetic::plain), c.least);
+    EXPECT_GE(worst_against_cpu(gpu, cpu, c.states, AttentionKernel::fastest), c.least);
   }
 }
 
@@ -194,8 +194,7 @@ TEST(CudaFlux1, Fp8AttentionIsThatOfTheCpu) {
     const std::string why_not = gpu.why_no_fp8_attention(1, 320);
     if (!why_not.empty()) GTEST_SKIP() << why_not;
     // Weights of the softmax are rounded against another maximum: their codes differ, and those of the next layers.
-    EXPECT_GE(worst_against_cpu(gpu, cpu, fp8 ? "fp8-none" : "bf16", AttentionArithmetic::fp8),
-              0.9998);
+    EXPECT_GE(worst_against_cpu(gpu, cpu, fp8 ? "fp8-none" : "bf16", AttentionKernel::fp8), 0.9998);
   }
 }
 
@@ -209,18 +208,18 @@ TEST(CudaFlux1, RecordsEachArithmeticOfAttention) {
   const Flux1Prepared run = model.prepare(recorded.inputs(kGpu), conditions(kGpu));
   const Tensor latents = on_gpu(recorded.noise);
   Flux1Steps steps(model);
-  const auto step = [&](AttentionArithmetic attention) {
+  const auto step = [&](AttentionKernel attention) {
     return steps(latents, run, 3, attention).cpu();
   };
-  const Tensor plain = step(AttentionArithmetic::plain);
-  const Tensor fp8 = step(AttentionArithmetic::fp8);
+  const Tensor plain = step(AttentionKernel::fastest);
+  const Tensor fp8 = step(AttentionKernel::fp8);
   EXPECT_GT(test::max_abs(plain, fp8), 0);
   EXPECT_GE(test::cosine(plain, fp8), 0.999);
   // The graphs share memory: each must still give its own bytes, in any order.
   for (int i = 0; i < 3; ++i) {
-    EXPECT_EQ(test::max_abs(step(AttentionArithmetic::fp8), fp8), 0);
-    EXPECT_EQ(test::max_abs(step(AttentionArithmetic::fp8), fp8), 0);
-    EXPECT_EQ(test::max_abs(step(AttentionArithmetic::plain), plain), 0);
+    EXPECT_EQ(test::max_abs(step(AttentionKernel::fp8), fp8), 0);
+    EXPECT_EQ(test::max_abs(step(AttentionKernel::fp8), fp8), 0);
+    EXPECT_EQ(test::max_abs(step(AttentionKernel::fastest), plain), 0);
   }
 }
 

@@ -177,12 +177,12 @@ double fp8_attention_cosine(const Flux1Transformer& model) {
                                                              .pooled = input.pooled,
                                                              .guidance = input.guidance,
                                                              .positions = input.positions});
-  const auto step = [&](AttentionArithmetic attention) {
+  const auto step = [&](AttentionKernel attention) {
     return model.step(input.img, run.text, run.modulations[0], run.rope, attention);
   };
-  const Tensor fp8 = step(AttentionArithmetic::fp8);
-  EXPECT_EQ(test::max_abs(fp8, step(AttentionArithmetic::fp8)), 0);
-  return test::cosine(fp8, step(AttentionArithmetic::plain));
+  const Tensor fp8 = step(AttentionKernel::fp8);
+  EXPECT_EQ(test::max_abs(fp8, step(AttentionKernel::fp8)), 0);
+  return test::cosine(fp8, step(AttentionKernel::fastest));
 }
 
 TEST(Flux1, Fp8AttentionStaysCloseWhateverTheWeights) {

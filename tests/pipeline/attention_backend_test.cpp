@@ -32,9 +32,11 @@ TEST(StepRange, RefusesWhatIsNone) {
   }
 }
 
+const AttentionHeads kHeads{.device = at::kCPU, .dtype = at::kBFloat16, .head_dim = 128};
+
 ErrorCode refusal(const RunOptions& options) {
   try {
-    choose_attention_backend(options, at::kCPU);
+    choose_attention_backend(options, kHeads);
   } catch (const Error& error) {
     return error.code();
   }
@@ -44,16 +46,15 @@ ErrorCode refusal(const RunOptions& options) {
 
 TEST(AttentionBackend, IsTheDevicesOwnUnlessFp8WasChosen) {
   for (const char* name : {"", "auto", "torch_sdpa"}) {
-    const AttentionBackend backend =
-        choose_attention_backend({.attention_backend = name}, at::kCPU);
+    const AttentionBackend backend = choose_attention_backend({.attention_backend = name}, kHeads);
     EXPECT_EQ(backend.name(), "torch_sdpa");
     EXPECT_TRUE(fp8_attention_json(backend, 8).is_null());
   }
 }
 
 TEST(AttentionBackend, RecordsWhichStepsRanInFp8) {
-  const AttentionBackend backend = choose_attention_backend(
-      {.attention_backend = "fp8", .fp8_attention_steps = "2:-1"}, at::kCPU);
+  const AttentionBackend backend =
+      choose_attention_backend({.attention_backend = "fp8", .fp8_attention_steps = "2:-1"}, kHeads);
   EXPECT_EQ(backend.name(), "fp8");
   const Json record = fp8_attention_json(backend, 8);
   EXPECT_EQ(record["steps_run"], 5);
@@ -63,6 +64,7 @@ TEST(AttentionBackend, RecordsWhichStepsRanInFp8) {
 
 TEST(AttentionBackend, RefusesByName) {
   EXPECT_EQ(refusal({.attention_backend = "cudnn"}), ErrorCode::unsupported);
+  EXPECT_EQ(refusal({.attention_backend = "ditq"}), ErrorCode::unsupported);
   EXPECT_EQ(refusal({.attention_backend = "sage_attn"}), ErrorCode::unsupported);
   EXPECT_EQ(refusal({.attention_backend = "fp9"}), ErrorCode::usage);
   EXPECT_EQ(refusal({.attention_backend = "fp8", .fp8_attention_steps = "some"}), ErrorCode::usage);
