@@ -270,7 +270,8 @@ void ValidateFlags::take_prompts(ValidateRequest& request) const {
   request.seed = generate_.seed;
   if (flags_.given("seed") && !request.seeds.empty())
     refuse("--seed and --seeds exclude each other");
-  request.latents = generate_.latents.substr(0, generate_.latents.find(':'));
+  request.shared_inputs = {generate_.latents.substr(0, generate_.latents.find(':')),
+                           generate_.run.kernel_table};
 }
 
 void ValidateFlags::take_gate(ValidateRequest& request) const {

@@ -109,6 +109,18 @@ TEST_F(ValidateRun, GoesTheWholeWayOnce) {
   EXPECT_THAT(stages_run(run_export({"--title", "another"})), testing::Contains("report"));
 }
 
+TEST_F(ValidateRun, SeesWhatIsInAKernelTable) {
+  const std::string table = folder_ / "kernels.txt";
+  const auto run_with = [&](char digit) {
+    put("kernels.txt", "NVIDIA H200|130100|m1|" + std::string(128, digit) + "\n");
+    return run_export({"--kernel-table", table});
+  };
+  const ProcessResult first = run_with('1');
+  ASSERT_EQ(first.exit_code, 0) << first.err;
+  EXPECT_THAT(stages_run(run_with('1')), IsEmpty());
+  EXPECT_THAT(stages_run(run_with('2')), ElementsAre("baseline", "compare", "report", "record"));
+}
+
 TEST_F(ValidateRun, FailsTheGateByNameAndStillReports) {
   const ProcessResult result = run_export({"--require", "psnr>=90"});
   EXPECT_EQ(result.exit_code, 1);

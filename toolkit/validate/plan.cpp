@@ -90,7 +90,7 @@ void Planner::baseline() {
                             request_.shared_flags),
                      file("baseline", "summary.json")},
                     {{"doctor", request_.model_path + "/transformer", "--json"}, examined}},
-       .inputs = {request_.model_path, request_.latents},
+       .inputs = joined({request_.model_path}, request_.shared_inputs),
        .conditions = on_this_machine(),
        .finish = [json, examined] {
          const Json report = read_json(examined);
@@ -199,9 +199,10 @@ void Planner::compare() {
     words = joined(words, {"--clip-image-encoder", request_.clip_image_encoder});
   }
   words = joined(words, {"--output-json", json, "--save-output-dir", file("compare", "pictures")});
-  Words inputs = joined(
-      {request_.model_path, request_.prompts_file, request_.latents, request_.clip_image_encoder},
-      candidate_inputs());
+  const Words inputs =
+      joined(joined({request_.model_path, request_.prompts_file, request_.clip_image_encoder},
+                    request_.shared_inputs),
+             candidate_inputs());
   add({.name = "compare",
        .title = "the candidate against BF16, step by step and picture by picture",
        .commands = {{words, file("compare", "summary.json")}},
@@ -238,7 +239,7 @@ void Planner::bench() {
   add({.name = "bench",
        .title = "how fast the candidate is against BF16, everything else equal",
        .commands = {{words, file("bench", "summary.json")}},
-       .inputs = joined({request_.model_path, request_.latents}, candidate_inputs()),
+       .inputs = joined(joined({request_.model_path}, request_.shared_inputs), candidate_inputs()),
        .conditions = on_this_machine(),
        .finish = {}});
 }

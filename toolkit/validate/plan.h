@@ -31,12 +31,12 @@ struct ValidateRequest {
 
   std::vector<std::string>
       shared_flags;  ///< what compare and bench get alike, without prompts and seeds
+  std::vector<std::string> shared_inputs;  ///< files that shared_flags name
   std::vector<std::string> prompts;
   std::string prompts_file;  ///< instead of prompts
   std::string first_prompt;  ///< of either
   std::uint64_t seed = 42;
-  std::string seeds;    ///< as --seeds takes them; empty: prompt i with seed + i
-  std::string latents;  ///< file; empty: noise from the seed
+  std::string seeds;  ///< as --seeds takes them; empty: prompt i with seed + i
   std::string clip_image_encoder;
   std::string require;       ///< bars of candidate against baseline; may be empty with ground truth
   std::string case_id;       ///< empty: none
