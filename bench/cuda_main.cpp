@@ -52,7 +52,8 @@ int run(const std::vector<std::string>& words) {
     } else if (word == "--steps") {
       options.steps = std::atoi(words.at(++i).c_str());
     } else if (word == "--table") {
-      print("choices read", cuda().read_gemm_table(read_text(words.at(++i))));
+      const std::string& path = words.at(++i);
+      print("choices read", cuda().read_gemm_table(read_text(path), path));
     } else if (word == "kernels") {
       ceilings = bench::measure_ceilings();
       print("ceiling", ceilings);

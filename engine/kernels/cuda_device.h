@@ -268,7 +268,8 @@ class CudaDevice {
   virtual GemmSearch tune(const GemmProblem& problem) = 0;
   /// Takes kernels from a table: lines "device|library version|product|kernel", of which those of other devices and
   /// library versions are skipped. They count for products that have not run yet. Returns how many were taken.
-  virtual int read_gemm_table(const std::string& table) = 0;
+  /// A product whose kernel the library does not have is an error (bad_kernel_table), which names `path`.
+  virtual int read_gemm_table(const std::string& table, const std::string& path) = 0;
   /// The products that `work` launches, in the order in which they first appear.
   virtual std::vector<GemmUse> products_of(const std::function<void()>& work) = 0;
 
@@ -309,6 +310,6 @@ const std::string& why_no_cuda();
 CudaDevice& cuda();
 
 /// Increased whenever this header changes.
-inline constexpr int kCudaInterface = 5;
+inline constexpr int kCudaInterface = 6;
 
 }  // namespace ditq

@@ -37,6 +37,7 @@ void check_request(const GenerateRequest& request) {
     throw Error(ErrorCode::usage, "--tune-kernels keeps what it finds in a file",
                 {.expected = "--kernel-table FILE"});
   }
+  if (request.tune_kernels) require_writable_file(request.run.kernel_table);
 }
 
 /// Loads, and searches kernels where the request asks for it. Errors: those of both; unsupported without a GPU.

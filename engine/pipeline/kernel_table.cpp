@@ -1,9 +1,7 @@
 #include "pipeline/kernel_table.h"
 
 #include <algorithm>
-#include <array>
 #include <filesystem>
-#include <map>
 #include <sstream>
 #include <vector>
 
@@ -16,9 +14,12 @@
 #include "base/progress.h"
 #include "kernels/cuda_device.h"
 #include "ops/gemm_operands.h"
+#include "pipeline/output_place.h"
 
 namespace ditq {
 namespace {
+
+namespace fs = std::filesystem;
 
 /// Far above what a table of every shape that anybody runs takes.
 constexpr std::uint64_t kMostBytes = std::uint64_t{16} << 20;
@@ -32,26 +33,6 @@ bool is_line(const std::string& line) {
   constexpr std::size_t kDigits = 128;
   return kernel.size() == kDigits &&
          kernel.find_first_not_of("0123456789abcdef") == std::string::npos;
-}
-
-/// All lines but empty ones. Errors: bad_kernel_table, naming `path`.
-std::vector<std::string> lines_of(const std::string& table, const std::string& path) {
-  std::vector<std::string> out;
-  std::istringstream stream(table);
-  std::size_t number = 0;
-  for (std::string line; std::getline(stream, line);) {
-    ++number;
-    if (line.empty()) continue;
-    if (!is_line(line)) {
-      throw Error(ErrorCode::bad_kernel_table, "a table of kernels holds a line that is none",
-                  {.path = path,
-                   .expected = "device|library version|product|128 hexadecimal digits",
-                   .found = fmt::format("line {}: '{}'", number, line),
-                   .advice = "'ditq generate --tune-kernels true' writes such a table"});
-    }
-    out.push_back(line);
-  }
-  return out;
 }
 
 /// Device, library version and product.
@@ -91,38 +72,48 @@ void say(const GemmSearch& search) {
 
 }  // namespace
 
+KernelTable::KernelTable(const std::string& path) {
+  std::istringstream text(read_text(path, kMostBytes));
+  std::size_t number = 0;
+  for (std::string line; std::getline(text, line);) {
+    ++number;
+    if (line.empty()) continue;
+    if (!is_line(line)) {
+      throw Error(ErrorCode::bad_kernel_table, "a table of kernels holds a line that is none",
+                  {.path = path,
+                   .expected = "device|library version|product|128 hexadecimal digits",
+                   .found = fmt::format("line {}: '{}'", number, line),
+                   .advice = "'ditq generate --tune-kernels true' writes such a table"});
+    }
+    add(line);
+  }
+}
+
+void KernelTable::add(const std::string& line) {
+  lines_[key_of(line)] = line;
+}
+
+std::string KernelTable::text() const {
+  std::string out;
+  for (const auto& [key, line] : lines_) out += line + "\n";
+  return out;
+}
+
 void read_kernel_table(const std::string& path, bool gpu) {
-  const std::string table = read_text(path, kMostBytes);
-  const std::size_t count = lines_of(table, path).size();
+  const KernelTable table(path);
   if (!gpu) return;
-  const int taken = cuda().read_gemm_table(table);
+  const int taken = cuda().read_gemm_table(table.text(), path);
   if (taken == 0) {
     log_warning(fmt::format("{} has no kernels for {} with {}: the library's choices run", path,
                             cuda().info().name, cuda().libraries()));
     return;
   }
-  log_verbose(fmt::format("{}: {} of {} lines are for this device", path, taken, count));
-}
-
-std::string merged_kernel_table(const std::string& old, const std::string& found) {
-  std::map<std::string, std::string> kernels;
-  for (const std::string* text : {&old, &found}) {
-    std::istringstream stream(*text);
-    for (std::string line; std::getline(stream, line);) {
-      if (!line.empty()) kernels[key_of(line)] = line;
-    }
-  }
-  std::string out;
-  for (const auto& [key, line] : kernels) out += line + "\n";
-  return out;
+  log_verbose(fmt::format("{}: {} of {} kernels are for this device", path, taken, table.size()));
 }
 
 void tune_kernels(const std::function<void()>& step, const std::string& path, at::Device device) {
-  std::string table;
-  if (std::filesystem::exists(path)) {
-    table = read_text(path, kMostBytes);
-    lines_of(table, path);
-  }
+  KernelTable table = fs::exists(path) ? KernelTable(path) : KernelTable();
+  make_folder(fs::path(path).parent_path().string());
   const std::vector<GemmUse> products = worthwhile(cuda().products_of(step));
   cuda().synchronize();
   log_info(
@@ -134,8 +125,8 @@ void tune_kernels(const std::function<void()>& step, const std::string& path, at
     const GemmOperands operands(product.problem, device);
     const GemmSearch search = cuda().tune(operands.problem());
     say(search);
-    table = merged_kernel_table(table, search.table_line);
-    write_text(path, table);
+    table.add(search.table_line);
+    write_text(path, table.text());
     bar.advance();
   }
   bar.finish();

@@ -105,6 +105,8 @@ TEST(GenerateCommand, TunesKernelsOfGpusOnlyAndChecksTheirTable) {
   const ProcessResult on_cpu = run({"--tune-kernels", "true", "--kernel-table", table});
   EXPECT_EQ(on_cpu.exit_code, 4);
   EXPECT_FALSE(std::filesystem::exists(table));
+  const ProcessResult in_the_way = run({"--tune-kernels", "true", "--kernel-table", folder / "."});
+  EXPECT_EQ(in_the_way.exit_code, 5) << "known before anything is searched";
   EXPECT_EQ(run({"--kernel-table", table}).exit_code, 3);
   std::ofstream(table) << "no table\n";
   const ProcessResult broken = run({"--kernel-table", table});

@@ -182,8 +182,8 @@ TEST(CudaLinear, ASearchedKernelIsReadBackAndABrokenOneRefused) {
   ASSERT_FALSE(search.finalists.empty());
   EXPECT_TRUE(std::ranges::is_sorted(search.finalists, {}, &GemmCandidate::milliseconds));
   EXPECT_EQ(std::ranges::count_if(search.finalists, &GemmCandidate::is_first), 1);
-  EXPECT_EQ(cuda().read_gemm_table(search.table_line), 1);
-  EXPECT_EQ(cuda().read_gemm_table("another device|1|" + search.table_line), 0);
+  EXPECT_EQ(cuda().read_gemm_table(search.table_line, "kernels.txt"), 1);
+  EXPECT_EQ(cuda().read_gemm_table("another device|1|" + search.table_line, "kernels.txt"), 0);
   run();
   EXPECT_GE(test::cosine(out.cpu(), before), 0.999999);
 
@@ -193,12 +193,13 @@ TEST(CudaLinear, ASearchedKernelIsReadBackAndABrokenOneRefused) {
   ASSERT_NE(rows, std::string::npos) << broken;
   broken.replace(rows, 6, "|m511 ");
   broken.replace(broken.rfind('|') + 1, 128, std::string(128, 'f'));
-  EXPECT_EQ(cuda().read_gemm_table(broken), 1);
+  EXPECT_EQ(cuda().read_gemm_table(broken, "kernels.txt"), 1);
   try {
     bf16->run(x.narrow(0, 0, 511), out.narrow(0, 0, 511), PostOp::none);
     FAIL() << "a kernel that does not exist has run";
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ErrorCode::bad_kernel_table) << error.what();
+    EXPECT_NE(std::string(error.what()).find("kernels.txt"), std::string::npos) << error.what();
   }
 }
 

@@ -18,12 +18,18 @@ std::string line(const std::string& key, char digit) {
 TEST(KernelTable, NewLinesReplaceThoseOfTheirProduct) {
   const std::string old = line("NVIDIA H100|130100|m1", '1') + line("NVIDIA H200|130100|m1", '2') +
                           line("NVIDIA H200|130100|m2", '3');
-  const std::string merged = merged_kernel_table(
-      old, line("NVIDIA H200|130100|m1", '4') + line("NVIDIA H200|130200|m1", '5'));
-  EXPECT_EQ(merged, line("NVIDIA H100|130100|m1", '1') + line("NVIDIA H200|130100|m1", '4') +
-                        line("NVIDIA H200|130100|m2", '3') + line("NVIDIA H200|130200|m1", '5'));
-  EXPECT_EQ(merged_kernel_table("", merged), merged);
-  EXPECT_EQ(merged_kernel_table(merged, ""), merged);
+  const test::TemporaryFolder folder;
+  const std::string path = folder / "kernels.txt";
+  write_text(path, old + "\n" + old);
+  KernelTable table(path);
+  EXPECT_EQ(table.size(), 3U);
+  EXPECT_EQ(table.text(), old);
+  table.add("NVIDIA H200|130100|m1|" + std::string(128, '4'));
+  table.add("NVIDIA H200|130200|m1|" + std::string(128, '5'));
+  EXPECT_EQ(table.text(), line("NVIDIA H100|130100|m1", '1') + line("NVIDIA H200|130100|m1", '4') +
+                              line("NVIDIA H200|130100|m2", '3') +
+                              line("NVIDIA H200|130200|m1", '5'));
+  EXPECT_EQ(KernelTable().text(), "");
 }
 
 ErrorCode code_of_reading(const std::string& text, std::string* message = nullptr) {

@@ -167,13 +167,15 @@ void GemmPlans::choose(Plan& plan, const GemmKey& key) {
   }
   plan.algo = plan.candidates.front();
   if (const auto known = known_.find(text_of(key)); known != known_.end()) {
-    if (!offers(plan, known->second)) {
+    const auto& [algo, path] = known->second;
+    if (!offers(plan, algo)) {
       throw Error(ErrorCode::bad_kernel_table, "a table of kernels names one that does not exist",
-                  {.expected = "a kernel that cuBLASLt offers for " + text_of(key),
-                   .found = hex(known->second),
+                  {.path = path,
+                   .expected = "a kernel that cuBLASLt offers for " + text_of(key),
+                   .found = hex(algo),
                    .advice = "remove that line and search again with --tune-kernels true"});
     }
-    plan.algo = known->second;
+    plan.algo = algo;
     return;
   }
   const auto choice = measured_choice(key, device_, cublasLtGetVersion());
@@ -291,9 +293,8 @@ GemmSearch GemmPlans::tune(const GemmProblem& problem, cudaStream_t stream) {
                 {.expected = text_of(key_of(problem))});
   }
   chosen.algo = best.front().algo;
-  GemmSearch out{
-      .finalists = {},
-      .table_line = line_prefix() + text_of(key_of(problem)) + "|" + hex(chosen.algo) + "\n"};
+  GemmSearch out{.finalists = {},
+                 .table_line = line_prefix() + text_of(key_of(problem)) + "|" + hex(chosen.algo)};
   for (const TimedAlgo& timed : best) {
     out.finalists.push_back({describe_algo(timed.algo), timed.milliseconds, timed.is_first});
   }
@@ -304,7 +305,7 @@ std::string GemmPlans::line_prefix() const {
   return fmt::format("{}|{}|", device_.name, cublasLtGetVersion());
 }
 
-int GemmPlans::read_table(const std::string& table) {
+int GemmPlans::read_table(const std::string& table, const std::string& path) {
   std::istringstream lines(table);
   const std::string prefix = line_prefix();
   int taken = 0;
@@ -313,7 +314,7 @@ int GemmPlans::read_table(const std::string& table) {
     const std::size_t bar = line.rfind('|');
     cublasLtMatmulAlgo_t algo{};
     if (bar < prefix.size() || !parse_hex(line.substr(bar + 1), algo)) continue;
-    known_[line.substr(prefix.size(), bar - prefix.size())] = algo;
+    known_[line.substr(prefix.size(), bar - prefix.size())] = {algo, path};
     ++taken;
   }
   return taken;

@@ -34,7 +34,7 @@ class GemmPlans {
 
   void use_fast_accumulation(bool use) { fast_ = use; }
 
-  int read_table(const std::string& table);
+  int read_table(const std::string& table, const std::string& path);
 
  private:
   struct Plan;
@@ -55,8 +55,13 @@ class GemmPlans {
   bool fast_ = false;
   std::map<cudaStream_t, void*> workspaces_;  ///< one each: streams run beside one another
   std::map<GemmKey, Plan> plans_;
-  std::map<std::string, cublasLtMatmulAlgo_t> known_;  ///< from tables, by the key's text
-  std::vector<GemmUse>* uses_ = nullptr;               ///< where launches are noted, if anywhere
+  /// A kernel from a table, and the table's path.
+  struct Known {
+    cublasLtMatmulAlgo_t algo;
+    std::string path;
+  };
+  std::map<std::string, Known> known_;    ///< by the key's text
+  std::vector<GemmUse>* uses_ = nullptr;  ///< where launches are noted, if anywhere
 };
 
 }  // namespace ditq

@@ -182,7 +182,9 @@ class TorchCuda : public CudaDevice {
   std::vector<GemmUse> products_of(const std::function<void()>& work) override {
     return gemm_->products_of(work);
   }
-  int read_gemm_table(const std::string& table) override { return gemm_->read_table(table); }
+  int read_gemm_table(const std::string& table, const std::string& path) override {
+    return gemm_->read_table(table, path);
+  }
 
   void upload(void* target, const void* source, std::size_t bytes) override {
     if (bytes != 0) uploader_->copy(target, source, bytes);
